@@ -1,0 +1,48 @@
+"""Importance-sampling weights, which undo in the loss what the draw prefers."""
+
+import jax.numpy as jnp
+from jax import Array
+from jax.typing import ArrayLike
+
+
+def importance_weights(probabilities: ArrayLike, size: ArrayLike, beta: ArrayLike) -> Array:
+    """Importance-sampling weights, not normalised.
+
+        w_i = (N P(i))^-beta,    and 0 where P(i) is 0
+
+    Args:
+      probabilities: P(i), the chance of each item to be one draw; float32, any shape.
+      size: N, the number of items that could be drawn; a scalar.
+      beta: how far the bias of the draw is corrected; 0 not at all, 1 in full.
+
+    Returns:
+      float32 weights of the shape of `probabilities`.
+
+    >>> importance_weights(jnp.array([0.5, 0.125, 0.0]), 4, beta=1.0).tolist()
+    [0.5, 2.0, 0.0]
+
+    Source: Schaul et al. 2016, section 3.4.
+    """
+    probabilities = jnp.asarray(probabilities, jnp.float32)
+    drawable = probabilities > 0
+    ratio = jnp.asarray(size, jnp.float32) * jnp.where(drawable, probabilities, 1)
+    return jnp.where(drawable, ratio ** -jnp.asarray(beta, jnp.float32), 0)
+
+
+def normalised_weights(leaves: Array, smallest: Array, beta: ArrayLike) -> Array:
+    """Importance-sampling weights divided by the weight of the leaf `smallest`.
+
+        w_i = exp(beta (log smallest - log leaf_i)),    and 0 where leaf_i is 0
+
+    N and the total cancel, and as a difference of logarithms no quotient under- or overflows.
+
+    Args:
+      leaves: float32 [B], the leaves that were drawn.
+      smallest: float32 [], the leaf whose weight is to be 1.
+      beta: float32 [].
+    """
+    drawable = leaves > 0
+    log_leaves = jnp.log(jnp.where(drawable, leaves, 1))
+    log_smallest = jnp.log(jnp.where(smallest > 0, smallest, 1))
+    beta = jnp.asarray(beta, jnp.float32)
+    return jnp.where(drawable, jnp.exp(beta * (log_smallest - log_leaves)), 0)

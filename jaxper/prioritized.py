@@ -1,0 +1,219 @@
+"""Proportional prioritized replay (Schaul et al. 2016, arXiv 1511.05952)."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.typing import ArrayLike
+
+from jaxper import _checks, prioritized_state, ring, stats, strata, sum_tree
+from jaxper.prioritized_state import PrioritizedState
+from jaxper.views import Items, Sample
+
+NORMALIZERS = ("batch", "buffer", "none")
+
+
+@jax.tree_util.register_static
+@dataclasses.dataclass(frozen=True)
+class PrioritizedReplay:
+    """Replay that draws items in proportion to a power of their priority.
+
+        P(i) = leaf_i / sum_k leaf_k,    leaf_i = (priority_i + epsilon)^alpha
+
+    The replay is configuration alone: it is hashable, prints as its constructor call and passes
+    through `jit` as it is. Its methods are pure functions of the state that `init` returns.
+
+    Args:
+      capacity: number of items kept; the oldest is overwritten.
+      alpha: how strongly priorities count: 0 draws uniformly, 1 in proportion.
+      epsilon: added to each priority, so that an item of priority 0 can still be drawn.
+      strategy: `"stratified"` draws once from each of batch_size equal slices of the total,
+        in an order that spreads any part of a batch; `"iid"` draws independently.
+      normalize: what the weights are divided by: the largest weight in the `"batch"`, the largest
+        of any live item in the `"buffer"`, or nothing (`"none"`).
+      view: what a draw returns.
+
+    Raises:
+      ValueError: an argument is out of its range.
+
+    >>> replay = PrioritizedReplay(1000, alpha=0.5)
+    >>> state = replay.init({"observation": jnp.zeros(4), "reward": jnp.float32(0)})
+    >>> state = replay.add(state, {"observation": jnp.ones((8, 4)), "reward": jnp.arange(8.0)})
+    >>> sample = replay.sample(state, jax.random.key(0), 32, beta=0.4)
+    >>> sample.items["observation"].shape, sample.weights.shape
+    ((32, 4), (32,))
+    >>> state = replay.update_priorities(state, sample.ids, jnp.abs(sample.items["reward"]))
+
+    Source: Schaul et al. 2016, section 3.3 and appendix B.2.1.
+    """
+
+    capacity: int
+    _: dataclasses.KW_ONLY
+    alpha: float = 0.6
+    epsilon: float = 1e-6
+    strategy: str = "stratified"
+    normalize: str = "batch"
+    view: Items = Items()
+
+    def __post_init__(self):
+        object.__setattr__(self, "capacity", _checks.capacity(self.capacity))
+        _checks.not_negative("alpha", self.alpha)
+        _checks.not_negative("epsilon", self.epsilon)
+        _checks.choice("strategy", self.strategy, strata.STRATEGIES)
+        _checks.choice("normalize", self.normalize, NORMALIZERS)
+
+    def init(self, item: Any, *, alpha: ArrayLike | None = None) -> PrioritizedState:
+        """An empty state.
+
+        Args:
+          item: arrays or `jax.ShapeDtypeStruct`s of one item, without a batch axis.
+          alpha: replaces the configured one; an array, so `vmap` can sweep it.
+
+        >>> replay = PrioritizedReplay(4)
+        >>> states = jax.vmap(lambda alpha: replay.init(jnp.zeros(2), alpha=alpha))(jnp.arange(3.0))
+        >>> states.alpha.tolist(), states.storage.shape
+        ([0.0, 1.0, 2.0], (3, 4, 2))
+        """
+        alpha = self.alpha if alpha is None else alpha
+        _checks.not_negative("alpha", alpha)
+        return PrioritizedState(
+            next_id=jnp.zeros((), jnp.uint32),
+            max_priority=jnp.ones((), jnp.float32),
+            alpha=jnp.array(alpha, jnp.float32),
+            rejected=jnp.zeros((), jnp.uint32),
+            stale=jnp.zeros((), jnp.uint32),
+            stored=jnp.zeros((), jnp.int32),
+            tree=sum_tree.init(self.capacity, minimum=self.normalize == "buffer"),
+            storage=self.view.init(item, self.capacity),
+        )
+
+    def add(
+        self,
+        state: PrioritizedState,
+        items: Any,
+        *,
+        priorities: ArrayLike | None = None,
+        mask: ArrayLike | None = None,
+    ) -> PrioritizedState:
+        """Stores a batch of items over the oldest ones.
+
+        Args:
+          state: the state to add to.
+          items: one pytree with leaves [B, ...], B at most the capacity.
+          priorities: [B], finite and at least 0; without them, and in place of one that is not
+            such a number (counted in `rejected`), an item gets `max_priority`.
+          mask: bool [B]; rows that are False are not stored.
+
+        Raises:
+          ValueError: a leaf is not of the structure, shape or dtype given to `init`.
+
+        >>> replay = PrioritizedReplay(4)
+        >>> state = replay.add(replay.init(jnp.int32(0)), jnp.arange(3), mask=jnp.arange(3) != 1)
+        >>> int(replay.size(state)), state.storage.tolist()
+        (2, [0, 2, 0, 0])
+        """
+        rows = _checks.items(items, state.storage, self.capacity)
+        if priorities is not None:
+            priorities = _checks.priorities(priorities, rows)
+        if mask is not None:
+            mask = _checks.mask(mask, rows)
+        return prioritized_state.add(self, state, items, priorities, mask)
+
+    def sample(
+        self, state: PrioritizedState, key: Array, batch_size: int, *, beta: ArrayLike = 0.4
+    ) -> Sample:
+        """Draws a batch, with the weights that correct the loss for the draw.
+
+            w_i = (N P(i))^-beta / max_j w_j
+
+        Args:
+          state: the state to draw from.
+          key: a JAX random key.
+          batch_size: number of draws; the same item can be drawn more than once.
+          beta: 0 to 1, may be traced; anneal it to 1 to undo the bias in full at the end.
+
+        Returns:
+          A `Sample`; of an empty replay one whose probabilities and weights are 0.
+
+        Raises:
+          ValueError: `batch_size` is below 1.
+
+        Source: Schaul et al. 2016, section 3.4, equation 2.
+        """
+        return prioritized_state.sample(self, state, key, _checks.batch_size(batch_size), beta)
+
+    def update_priorities(
+        self,
+        state: PrioritizedState,
+        ids: ArrayLike,
+        priorities: ArrayLike,
+        *,
+        mask: ArrayLike | None = None,
+    ) -> PrioritizedState:
+        """Gives items new priorities: of an id that stands twice the last valid row counts.
+
+        Args:
+          state: the state the ids were drawn from, or a later one.
+          ids: uint32 or int32 [B]. One whose item was overwritten or retired since it was drawn,
+            or that never was one, is ignored and counted in `stale`.
+          priorities: real [B], usually |TD error|. One that is NaN, infinite or negative is
+            ignored and counted in `rejected`. Where epsilon is 0, 0 retires an item for good.
+          mask: bool [B]; rows that are False do nothing and are not counted.
+
+        Raises:
+          ValueError: shapes differ, or ids or mask are of another dtype.
+
+        >>> replay = PrioritizedReplay(4)
+        >>> state = replay.add(replay.init(jnp.int32(0)), jnp.arange(3))
+        >>> state = replay.update_priorities(state, jnp.array([0, 0, 3]), jnp.array([9.0, 4, 1]))
+        >>> float(state.max_priority), int(state.stale)
+        (9.0, 1)
+        """
+        ids = _checks.ids(ids)
+        priorities = _checks.priorities(priorities, ids.size)
+        if mask is not None:
+            mask = _checks.mask(mask, ids.size)
+        return prioritized_state.update(self, state, ids, priorities, mask)
+
+    def get(self, state: PrioritizedState, ids: ArrayLike) -> Any:
+        """The items of these ids, leaves [B, ...]; of a stale id what its slot holds now."""
+        return self.view.read(state.storage, ring.slot_of(_checks.ids(ids), self.capacity))
+
+    def reset_priorities(
+        self, state: PrioritizedState, priority: ArrayLike = 1.0
+    ) -> PrioritizedState:
+        """Sets every live item and `max_priority` to one value. Writes the whole tree.
+
+        A priority that is NaN, infinite or negative changes nothing and is counted in `rejected`.
+        """
+        return prioritized_state.reset(self, state, jnp.asarray(priority, jnp.float32))
+
+    def size(self, state: PrioritizedState) -> Array:
+        """Number of live items, those that can be drawn; int32 []."""
+        return state.tree.live
+
+    def probabilities(self, state: PrioritizedState, ids: ArrayLike) -> Array:
+        """P(i) of these ids now, float32 [B]; 0 where the item is gone or not live."""
+        return prioritized_state.probabilities(self, state, _checks.ids(ids))
+
+    def stats(self, state: PrioritizedState) -> stats.Stats:
+        """Scalars for logging, also from inside a compiled step. Reads the whole tree."""
+        return stats.Stats(
+            fill=state.stored / jnp.float32(self.capacity),
+            max_priority=state.max_priority,
+            rejected=state.rejected,
+            stale=state.stale,
+            **stats.of_tree(state.tree),
+        )
+
+    def nbytes(self, item: Any) -> int:
+        """Bytes that `init(item)` will take.
+
+        >>> gigabyte = 2**30
+        >>> image = jax.ShapeDtypeStruct((84, 84, 4), jnp.uint8)
+        >>> round(PrioritizedReplay(2**20).nbytes(image) / gigabyte, 2)
+        27.57
+        """
+        return ring.nbytes(jax.eval_shape(self.init, item))

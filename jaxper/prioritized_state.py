@@ -1,0 +1,152 @@
+"""The state of a `PrioritizedReplay`, and the pure functions of it that the replay's methods call.
+
+Arguments have been checked when they come here.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+from jax.experimental import checkify
+from jax.typing import ArrayLike
+
+from jaxper import ring, strata, sum_tree
+from jaxper.importance import importance_weights, normalised_weights
+from jaxper.priority import is_priority, leaf_of
+from jaxper.views import Sample
+
+if TYPE_CHECKING:
+    from jaxper.prioritized import PrioritizedReplay
+
+
+class PrioritizedState(NamedTuple):
+    """What a `PrioritizedReplay` knows; a pytree of arrays."""
+
+    next_id: Array  # uint32 [], id of the next item
+    max_priority: Array  # float32 [], what a new item gets: the largest priority seen, at least 1
+    alpha: Array  # float32 [], exponent of the leaves written from now on
+    rejected: Array  # uint32 [], rows ignored for a NaN, infinite or negative priority; saturates
+    stale: Array  # uint32 [], rows ignored because the id was gone or not live; saturates
+    stored: Array  # int32 [], slots that hold an item
+    tree: sum_tree.SumTree  # one leaf per slot
+    storage: Any  # leaves [capacity, ...]
+
+
+@partial(jax.jit, inline=True)
+def add(
+    replay: PrioritizedReplay,
+    state: PrioritizedState,
+    items: Any,
+    priorities: Array | None,
+    mask: Array | None,
+) -> PrioritizedState:
+    rows = len(jax.tree.leaves(items)[0])
+    slots = ring.next_slots(state.next_id, rows, mask, replay.capacity)
+    kept = slots != ring.NO_SLOT
+    count = jnp.sum(kept, dtype=jnp.uint32)
+    if priorities is None:
+        priorities = jnp.broadcast_to(state.max_priority, (rows,))
+    good = _checked(priorities, kept)
+    priorities = jnp.where(good, priorities, state.max_priority)
+    leaves = leaf_of(priorities, state.alpha, replay.epsilon, replay.capacity)
+    return state._replace(
+        next_id=ring.advance(state.next_id, count, replay.capacity),
+        max_priority=jnp.max(priorities, initial=state.max_priority, where=kept),
+        rejected=_count(state.rejected, kept & ~good),
+        stored=ring.stored_after(state.stored, count, replay.capacity),
+        tree=sum_tree.write(state.tree, slots, leaves),
+        storage=replay.view.write(state.storage, slots, items),
+    )
+
+
+@partial(jax.jit, inline=True, static_argnames="batch_size")
+def sample(
+    replay: PrioritizedReplay, state: PrioritizedState, key: Array, batch_size: int, beta: ArrayLike
+) -> Sample:
+    total = sum_tree.total(state.tree)
+    mass, fine = strata.draw(key, batch_size, total, replay.strategy)
+    slots, leaves = sum_tree.descend(state.tree, mass, fine)
+    ids = ring.id_in_slot(slots, state.next_id, replay.capacity)
+    ids = jnp.where(total > 0, ids, ring.NO_ID)
+    chances = _fraction(leaves, total)
+    weights = _weights(replay.normalize, state.tree, leaves, chances, beta)
+    return Sample(replay.get(state, ids), ids, chances, weights)
+
+
+@partial(jax.jit, inline=True)
+def update(
+    replay: PrioritizedReplay,
+    state: PrioritizedState,
+    ids: Array,
+    priorities: Array,
+    mask: Array | None,
+) -> PrioritizedState:
+    kept = jnp.ones(ids.shape, bool) if mask is None else mask
+    good = _checked(priorities, kept)
+    live = _leaves_of(replay, state, ids) > 0
+    valid = kept & good & live
+    slots = jnp.where(valid, ring.slot_of(ids, replay.capacity), -1)
+    leaves = leaf_of(priorities, state.alpha, replay.epsilon, replay.capacity)
+    return state._replace(
+        max_priority=jnp.max(priorities, initial=state.max_priority, where=valid),
+        rejected=_count(state.rejected, kept & ~good),
+        stale=_count(state.stale, kept & good & ~live),
+        tree=sum_tree.set(state.tree, slots, leaves),
+    )
+
+
+@partial(jax.jit, inline=True)
+def reset(replay: PrioritizedReplay, state: PrioritizedState, priority: Array) -> PrioritizedState:
+    good = _checked(priority, jnp.ones((), bool))
+    leaf = leaf_of(priority, state.alpha, replay.epsilon, replay.capacity)
+    leaf = jnp.where(good & (state.tree.leaves > 0), leaf, state.tree.leaves)
+    return state._replace(
+        max_priority=jnp.where(good, priority, state.max_priority),
+        rejected=_count(state.rejected, ~good),
+        tree=sum_tree.rebuild(state.tree, leaf),
+    )
+
+
+@partial(jax.jit, inline=True)
+def probabilities(replay: PrioritizedReplay, state: PrioritizedState, ids: Array) -> Array:
+    return _fraction(_leaves_of(replay, state, ids), sum_tree.total(state.tree))
+
+
+def _leaves_of(replay: PrioritizedReplay, state: PrioritizedState, ids: Array) -> Array:
+    """The leaf of each id, 0 where its item is gone."""
+    stored = ring.is_stored(ids, state.next_id, state.stored, replay.capacity)
+    leaves = sum_tree.get(state.tree, ring.slot_of(ids, replay.capacity))
+    return jnp.where(stored, leaves, 0)
+
+
+def _fraction(leaves: Array, total: Array) -> Array:
+    return leaves / jnp.where(total > 0, total, 1)
+
+
+def _weights(
+    normalize: str, tree: sum_tree.SumTree, leaves: Array, chances: Array, beta: ArrayLike
+) -> Array:
+    if normalize == "none":
+        return importance_weights(chances, tree.live, beta)
+    smallest = jnp.min(leaves) if normalize == "batch" else sum_tree.minimum(tree)
+    return normalised_weights(leaves, smallest, beta)
+
+
+def _checked(priorities: Array, kept: Array) -> Array:
+    """Whether each priority is one; under checkify an error where a kept row's is not."""
+    good = is_priority(priorities)
+    checkify.debug_check(
+        jnp.all(good | ~kept),
+        "a priority is NaN, infinite or negative; pass magnitudes, such as jnp.abs(td_error)",
+    )
+    return good
+
+
+def _count(counter: Array, rows: Array) -> Array:
+    """`counter` plus the number of True rows, held at the largest uint32."""
+    more = jnp.sum(rows, dtype=jnp.uint32)
+    return jnp.where(more > ~counter, ~jnp.uint32(0), counter + more)

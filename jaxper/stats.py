@@ -1,0 +1,46 @@
+"""Numbers about a replay for logging, scalars that a compiled step can return."""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from jax import Array
+
+from jaxper import levels, sum_tree
+
+
+class Stats(NamedTuple):
+    """The state of a replay in scalars; all 0 but `max_priority` where nothing was added yet."""
+
+    size: Array  # int32, live slots
+    fill: Array  # float32, stored items / capacity
+    total: Array  # float32, sum of the leaves
+    mean: Array  # float32, total / size
+    smallest: Array  # float32, smallest live leaf
+    largest: Array  # float32, largest leaf
+    effective_sample_size: Array  # float32, in [1, size]
+    max_priority: Array  # float32, what a new item gets
+    rejected: Array  # uint32, rows ignored for a NaN, infinite or negative priority
+    stale: Array  # uint32, rows ignored because the id was gone or not live
+
+
+def of_tree(tree: sum_tree.SumTree) -> dict[str, Array]:
+    """The statistics of the leaves, by name. Reads the whole tree: O(capacity).
+
+        effective sample size = (sum of leaves)^2 / (sum of squared leaves)
+
+    The leaves are scaled by the largest before they are squared, so nothing overflows.
+    """
+    leaves, size = tree.leaves, tree.live
+    largest = jnp.max(leaves)
+    scaled = leaves / jnp.where(largest > 0, largest, 1)
+    squares = levels.build(scaled**2, levels.total)[-1]
+    smallest = jnp.min(jnp.where(leaves > 0, leaves, jnp.inf))
+    return {
+        "size": size,
+        "total": sum_tree.total(tree),
+        "mean": sum_tree.total(tree) / jnp.maximum(size, 1),
+        "smallest": jnp.where(size > 0, smallest, 0),
+        "largest": largest,
+        "effective_sample_size": levels.build(scaled, levels.total)[-1] ** 2
+        / jnp.maximum(squares, 1),
+    }

@@ -1,0 +1,57 @@
+"""Where in the total the draws of a batch fall."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from jaxper import sum_tree
+
+STRATEGIES = ("stratified", "iid")
+
+
+def draw(key: Array, batch_size: int, total: Array, strategy: str) -> tuple[Array, Array]:
+    """Random masses in [0, total), each a sum of two float32 for `sum_tree.descend`.
+
+    One float32 uniform has 2^23 values: too few for more leaves than that, or for leaves much
+    smaller than the rest. A first word therefore picks one of at least 2^21 steps of the total,
+    and a second word a place within the step.
+
+    Args:
+      key: a JAX random key.
+      batch_size: number of draws B.
+      total: float32 [], the sum of the leaves.
+      strategy: `"stratified"` draws once from each of B equal slices, `"iid"` independently.
+
+    Returns:
+      float32 [B] twice: mass, and what is to be added to it.
+    """
+    slices = batch_size if strategy == "stratified" else 1
+    order = spread_order(batch_size) if strategy == "stratified" else np.zeros(batch_size, int)
+    coarse, fine = jax.random.bits(key, (2, batch_size), jnp.uint32)
+    return _within_slices(order.astype(np.float32), slices, total, coarse, fine)
+
+
+def spread_order(count: int) -> np.ndarray:
+    """0 ... count - 1, so ordered that the numbers in any run of them lie far apart.
+
+    They are the ranks of the multiples of the golden ratio modulo 1, of all sequences the one that
+    leaves the smallest gaps.
+    """
+    golden = (5**0.5 - 1) / 2
+    return np.argsort(np.argsort(np.arange(count) * golden % 1.0))
+
+
+def _within_slices(
+    order: np.ndarray, slices: int, total: Array, coarse: Array, fine: Array
+) -> tuple[Array, Array]:
+    """A place in slice `order` of `slices`; rounding never carries it into the next slice."""
+    bits = max(1, 22 - (slices - 1).bit_length())  # so that order and step share one float32
+    step = (coarse >> (32 - bits)).astype(jnp.float32) * 2.0**-bits
+    width = total / slices
+    # Rounded down, the slices would leave out the end of the last one.
+    width = jnp.where(width * slices < total, jnp.nextafter(width, np.float32(np.inf)), width)
+    end = (order + 1) * width
+    mass = jnp.minimum((order + step) * width, jnp.nextafter(end, jnp.zeros_like(end)))
+    rest = sum_tree.unit_interval(fine) * (width * 2.0**-bits)
+    return mass, jnp.where(rest < end - mass, rest, 0)

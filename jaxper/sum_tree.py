@@ -1,0 +1,229 @@
+"""A sum tree over plain arrays, for drawing leaves in proportion to their value.
+
+The tree is wide: every node has `GROUP` children that lie side by side in one row, so a descent
+gathers one row per level, and a million leaves are five rows deep. Every function is pure; under
+donation the writes happen in place.
+"""
+
+import dataclasses
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.typing import ArrayLike
+
+from jaxper import _checks, levels
+from jaxper.levels import GROUP
+
+OUT = np.uint32(2**32 - 1)  # an index that is out of range on every level: a write to it is dropped
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["leaves", "sums", "minima", "live"],
+    meta_fields=["capacity"],
+)
+@dataclasses.dataclass(frozen=True)
+class SumTree:
+    """Leaves and, level by level, what was computed from them. Unused places hold 0."""
+
+    leaves: Array  # float32 [groups, GROUP], capacity rounded up to whole groups
+    sums: tuple[Array, ...]  # float32 [groups, GROUP] per level, from the leaves up; the total []
+    minima: tuple[Array, ...]  # the same for the smallest leaf above 0; () where it is not kept
+    live: Array  # int32 [], number of leaves above 0
+    capacity: int
+
+
+def init(capacity: int, *, minimum: bool = False) -> SumTree:
+    """A tree of `capacity` leaves, all 0.
+
+    Args:
+      capacity: number of leaves, from 1 to 2^31 - 1.
+      minimum: keep the smallest leaf above 0 as well, for a sixteenth more memory.
+
+    Raises:
+      ValueError: `capacity` is out of range.
+
+    >>> from jaxper import sum_tree
+    >>> tree = sum_tree.set(sum_tree.init(5), jnp.array([1, 4]), jnp.array([2.0, 6.0]))
+    >>> float(sum_tree.total(tree))
+    8.0
+    """
+    capacity = _checks.capacity(capacity)
+    leaves = jnp.zeros((-(-capacity // GROUP), GROUP), jnp.float32)
+    return _build(leaves, capacity, minimum)
+
+
+def total(tree: SumTree) -> Array:
+    """Sum of all leaves, float32 []."""
+    return tree.sums[-1]
+
+
+def minimum(tree: SumTree) -> Array:
+    """Smallest of the leaves above 0, float32 []; infinity where there is none.
+
+    Raises:
+      ValueError: the tree does not keep it.
+    """
+    if not tree.minima:
+        raise ValueError("this tree keeps no minimum; write sum_tree.init(capacity, minimum=True)")
+    return tree.minima[-1]
+
+
+def get(tree: SumTree, indices: ArrayLike) -> Array:
+    """The leaves at `indices`, an integer array of any shape; 0 outside [0, capacity)."""
+    indices = _in_range(tree, indices)
+    return tree.leaves.at[indices // GROUP, indices % GROUP].get(mode="fill", fill_value=0)
+
+
+def set(tree: SumTree, indices: ArrayLike, values: ArrayLike) -> SumTree:
+    """Writes leaves: of an index that stands more than once the last value counts.
+
+    Args:
+      tree: the tree to write to.
+      indices: integers [B]; those outside [0, capacity), negative ones too, are dropped.
+      values: float32 [B], finite and at least 0, with a total below 2^127.
+
+    Raises:
+      ValueError: `indices` and `values` differ in shape.
+
+    >>> from jaxper import sum_tree
+    >>> tree = sum_tree.set(sum_tree.init(3), jnp.array([0, 0, 7]), jnp.array([1.0, 2.0, 4.0]))
+    >>> sum_tree.get(tree, jnp.arange(3)).tolist()
+    [2.0, 0.0, 0.0]
+    """
+    values = jnp.asarray(values, jnp.float32)
+    _checks.same_shape("values", values, "indices", jnp.asarray(indices))
+    if values.size == 0:
+        return tree
+    return _set(tree, _in_range(tree, indices).ravel(), values.ravel())
+
+
+def find(tree: SumTree, mass: ArrayLike, low: ArrayLike | None = None) -> Array:
+    """The leaf where the running sum of the leaves first exceeds each mass.
+
+        find(m) = min {i : leaf_0 + ... + leaf_i > m}
+
+    It is never a leaf of 0 while the total is above 0, whatever the rounding. A mass at or above
+    the total finds the last leaf above 0, one below 0 the first; an empty tree gives 0.
+
+    Args:
+      tree: the tree to search.
+      mass: float32 [B], in the unit of the leaves.
+      low: uint32 [B], fresh random bits below those of a float32 uniform: they move each mass up
+        by less than 2^-23 of the total, so that leaves too narrow for one uniform are found too.
+
+    Returns:
+      int32 [B], indices in [0, capacity).
+
+    Raises:
+      ValueError: `low` differs from `mass` in shape.
+
+    >>> from jaxper import sum_tree
+    >>> tree = sum_tree.set(sum_tree.init(4), jnp.array([1, 3]), jnp.array([2.0, 1.0]))
+    >>> sum_tree.find(tree, jnp.array([0.0, 1.9, 2.0, 3.0])).tolist()
+    [1, 1, 3, 3]
+    """
+    mass = jnp.asarray(mass, jnp.float32)
+    if low is None:
+        return descend(tree, mass, jnp.zeros_like(mass))[0]
+    low = jnp.asarray(low, jnp.uint32)
+    _checks.same_shape("low", low, "mass", mass)
+    return descend(tree, mass, unit_interval(low) * (total(tree) * 2.0**-23))[0]
+
+
+def unit_interval(bits: Array) -> Array:
+    """Uniform float32 in [0, 1) of 24 bits, from random uint32."""
+    return (bits >> 8).astype(jnp.float32) * 2.0**-24
+
+
+@partial(jax.jit, inline=True)
+def descend(tree: SumTree, mass: Array, fine: Array) -> tuple[Array, Array]:
+    """Finds the leaf at `mass + fine`, a sum of two float32 that one float32 could not hold.
+
+    Args:
+      tree: the tree to search.
+      mass: float32 [B]; at or above the total it finds the last leaf above 0.
+      fine: float32 [B], at least 0, small beside the total.
+
+    Returns:
+      The indices, int32 [B], and the leaves there, float32 [B].
+    """
+    residual = jnp.where(mass < total(tree), mass, jnp.inf)
+    node = jnp.zeros(mass.shape, jnp.uint32)
+    leaf = jnp.zeros(mass.shape, jnp.float32)
+    for level in (*reversed(tree.sums[:-1]), tree.leaves):
+        row = level[0] if len(level) == 1 else level.at[node].get(mode="promise_in_bounds")
+        child, before, leaf = _choose(row, jnp.maximum(_add_down(residual, fine), 0))
+        residual = residual - before
+        node = node * GROUP + child
+    return node.astype(jnp.int32), leaf
+
+
+def _choose(row: Array, mass: Array) -> tuple[Array, Array, Array]:
+    """The last child above 0 that begins at or before `mass`, where it begins, its value.
+
+    Taking only children above 0 is what keeps a descent off empty leaves: a mass that rounding
+    has carried past the end of its node falls back to the node's last child above 0.
+    """
+    child = jnp.zeros(mass.shape, jnp.uint32)
+    start = before = value = jnp.zeros(mass.shape, jnp.float32)
+    for k in range(GROUP):
+        candidate = row[..., k]
+        chosen = (candidate > 0) & (start <= mass)
+        child = jnp.where(chosen, np.uint32(k), child)
+        before = jnp.where(chosen, start, before)
+        value = jnp.where(chosen, candidate, value)
+        start = start + candidate
+    return child, before, value
+
+
+def _add_down(a: Array, b: Array) -> Array:
+    """The sum a + b rounded down, so that a sum short of a boundary is never carried onto it."""
+    rounded = a + b
+    too_large = rounded - jnp.maximum(a, b) > jnp.minimum(a, b)
+    return jnp.where(too_large, jnp.nextafter(rounded, np.float32(0)), rounded)
+
+
+def _in_range(tree: SumTree, indices: ArrayLike) -> Array:
+    """uint32 indices, `OUT` where they are outside [0, capacity)."""
+    indices = jnp.asarray(indices)
+    inside = (indices >= 0) & (indices < tree.capacity)
+    return jnp.where(inside, indices.astype(jnp.uint32), OUT)
+
+
+@partial(jax.jit, inline=True)
+def _set(tree: SumTree, indices: Array, values: Array) -> SumTree:
+    """`set` of at least one row; `indices` are uint32, in range or `OUT`."""
+    rows = jnp.arange(indices.size, dtype=jnp.int32)
+    indices, rows = jax.lax.sort((indices, rows), num_keys=1, is_stable=True)
+    last = jnp.append(indices[1:] != indices[:-1], True)
+    return write(tree, jnp.where(last, indices, OUT), values[rows])
+
+
+def write(tree: SumTree, indices: Array, values: Array) -> SumTree:
+    """`set` for uint32 indices that are in range and differ from each other, or are `OUT`."""
+    before = get(tree, indices)
+    change = jnp.where(indices == OUT, 0, (values > 0).astype(jnp.int32) - (before > 0))
+    group, column = indices // GROUP, indices % GROUP
+    leaves = tree.leaves.at[group, column].set(values, mode="drop")
+    return SumTree(
+        leaves=leaves,
+        sums=levels.refresh(tree.sums, leaves, group, levels.total),
+        minima=levels.refresh(tree.minima, leaves, group, levels.smallest),
+        live=tree.live + jnp.sum(change, dtype=jnp.int32),
+        capacity=tree.capacity,
+    )
+
+
+def rebuild(tree: SumTree, leaves: Array) -> SumTree:
+    """The tree with all its leaves, [groups, GROUP], replaced. Writes the whole tree."""
+    return _build(leaves, tree.capacity, bool(tree.minima))
+
+
+def _build(leaves: Array, capacity: int, minimum: bool) -> SumTree:
+    minima = levels.build(leaves, levels.smallest) if minimum else ()
+    live = jnp.sum(leaves > 0, dtype=jnp.int32)
+    return SumTree(leaves, levels.build(leaves, levels.total), minima, live, capacity)
