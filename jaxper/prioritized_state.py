@@ -15,6 +15,7 @@ from jax.experimental import checkify
 from jax.typing import ArrayLike
 
 from jaxper import ring, strata, sum_tree
+from jaxper._order import after
 from jaxper.importance import importance_weights, normalised_weights
 from jaxper.priority import is_priority, leaf_of
 from jaxper.views import Sample
@@ -91,8 +92,11 @@ def update(
     valid = kept & good & live
     slots = jnp.where(valid, ring.slot_of(ids, replay.capacity), -1)
     leaves = leaf_of(priorities, state.alpha, replay.epsilon, replay.capacity)
+    max_priority = jnp.max(priorities, initial=state.max_priority, where=valid)
     return state._replace(
-        max_priority=jnp.max(priorities, initial=state.max_priority, where=valid),
+        # An add that follows waits for the priorities, so for the batch they were computed from.
+        next_id=after(state.next_id, max_priority),
+        max_priority=max_priority,
         rejected=_count(state.rejected, kept & ~good),
         stale=_count(state.stale, kept & good & ~live),
         tree=sum_tree.set(state.tree, slots, leaves),

@@ -48,7 +48,8 @@ def _within_slices(
     """A place in slice `order` of `slices`; rounding never carries it into the next slice."""
     bits = max(1, 22 - (slices - 1).bit_length())  # so that order and step share one float32
     step = (coarse >> (32 - bits)).astype(jnp.float32) * 2.0**-bits
-    width = total / slices
+    # XLA divides by a constant as a product with its rounded inverse; the barrier keeps it exact.
+    width = total / jax.lax.optimization_barrier(np.float32(slices))
     # Rounded down, the slices would leave out the end of the last one.
     width = jnp.where(width * slices < total, jnp.nextafter(width, np.float32(np.inf)), width)
     end = (order + 1) * width

@@ -15,6 +15,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxper import _checks, levels
+from jaxper._order import after
 from jaxper.levels import GROUP
 
 OUT = np.uint32(2**32 - 1)  # an index that is out of range on every level: a write to it is dropped
@@ -206,6 +207,8 @@ def _set(tree: SumTree, indices: Array, values: Array) -> SumTree:
 def write(tree: SumTree, indices: Array, values: Array) -> SumTree:
     """`set` for uint32 indices that are in range and differ from each other, or are `OUT`."""
     before = get(tree, indices)
+    # What was read from the tree: the old leaves here, and all that led to its total.
+    indices = after(indices, before, total(tree), *tree.minima[-1:])
     change = jnp.where(indices == OUT, 0, (values > 0).astype(jnp.int32) - (before > 0))
     group, column = indices // GROUP, indices % GROUP
     leaves = tree.leaves.at[group, column].set(values, mode="drop")

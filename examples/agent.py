@@ -1,0 +1,93 @@
+"""A double DQN learner: what the examples have in common once a batch is drawn."""
+
+from typing import NamedTuple
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+
+TARGET_PERIOD = 250  # updates between two copies to the target network
+
+
+class Network(nn.Module):
+    """Q-values of all actions for one observation."""
+
+    actions: int
+    widths: tuple[int, ...] = (64, 64)
+
+    @nn.compact
+    def __call__(self, observation: Array) -> Array:
+        hidden = observation.reshape(-1).astype(jnp.float32)
+        for width in self.widths:
+            hidden = nn.relu(nn.Dense(width)(hidden))
+        return nn.Dense(self.actions)(hidden)
+
+
+class Transition(NamedTuple):
+    """One step; `discount` is 0 where the episode terminated, and not where it was cut off."""
+
+    observation: Array
+    action: Array  # int32
+    reward: Array  # float32
+    discount: Array  # float32
+    next_observation: Array
+
+
+class Learner(NamedTuple):
+    """What learning changes."""
+
+    params: optax.Params
+    target_params: optax.Params
+    optimizer: optax.OptState
+    updates: Array  # int32
+
+
+def init(
+    network: nn.Module, optimizer: optax.GradientTransformation, key: Array, observation: Array
+):
+    """A learner with fresh parameters."""
+    params = network.init(key, observation)
+    target_params = jax.tree.map(jnp.copy, params)  # a donated state must not hold a buffer twice
+    return Learner(params, target_params, optimizer.init(params), jnp.int32(0))
+
+
+def act(network: nn.Module, params: optax.Params, key: Array, observations: Array, epsilon: Array):
+    """Epsilon-greedy actions, int32 [B], for observations [B, ...]."""
+    greedy_key, action_key = jax.random.split(key)
+    q = jax.vmap(network.apply, (None, 0))(params, observations)
+    random = jax.random.randint(action_key, q.shape[:1], 0, q.shape[1])
+    explore = jax.random.uniform(greedy_key, q.shape[:1]) < epsilon
+    return jnp.where(explore, random, jnp.argmax(q, axis=1))
+
+
+def td_error(network: nn.Module, params, target_params, step: Transition) -> Array:
+    """The double-Q error of one transition (van Hasselt et al. 2016)."""
+    action = jnp.argmax(network.apply(params, step.next_observation))
+    value = network.apply(target_params, step.next_observation)[action]
+    target = jax.lax.stop_gradient(step.reward + step.discount * value)
+    return target - network.apply(params, step.observation)[step.action]
+
+
+def learn(
+    network: nn.Module,
+    optimizer: optax.GradientTransformation,
+    learner: Learner,
+    steps: Transition,
+    weights: Array,
+) -> tuple[Learner, Array]:
+    """One update of the weighted Huber loss, and the TD error of each row."""
+
+    def loss(params):
+        errors = jax.vmap(td_error, (None, None, None, 0))(
+            network, params, learner.target_params, steps
+        )
+        return jnp.mean(weights * optax.huber_loss(errors)), errors
+
+    gradients, errors = jax.grad(loss, has_aux=True)(learner.params)
+    change, optimizer_state = optimizer.update(gradients, learner.optimizer, learner.params)
+    params = optax.apply_updates(learner.params, change)
+    updates = learner.updates + 1
+    target_params = optax.periodic_update(params, learner.target_params, updates, TARGET_PERIOD)
+    return Learner(params, target_params, optimizer_state, updates), errors

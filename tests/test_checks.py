@@ -1,0 +1,91 @@
+"""What is refused, and that the error says what to write instead."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxper import PrioritizedReplay, UniformReplay
+
+ITEM = {"o": jnp.zeros((2, 3)), "a": jnp.int32(0)}
+GOOD = {"o": jnp.zeros((4, 2, 3)), "a": jnp.zeros(4, jnp.int32)}
+
+CONFIGS = {
+    "capacity must be from 1 to 2147483647": {"capacity": 0},
+    "capacity must be from 1": {"capacity": 2**31},
+    "capacity must be an integer": {"capacity": 8.0},
+    "alpha must be a finite number and at least 0, got -0.1": {"alpha": -0.1},
+    "alpha must be a finite": {"alpha": np.nan},
+    "epsilon must be a finite number": {"epsilon": -1e-6},
+    "strategy must be one of 'stratified', 'iid', got 'uniform'": {"strategy": "uniform"},
+    "normalize must be one of 'batch', 'buffer', 'none', got None": {"normalize": None},
+}
+
+ITEMS = {
+    r"structure given to init": {"o": GOOD["o"]},
+    r"items\['o'\] must have shape \[4, 2, 3\], got \[4, 2\]": {**GOOD, "o": jnp.zeros((4, 2))},
+    r"items\['o'\] must have shape \[4, 2, 3\], got \[3, 2, 3\]": {
+        **GOOD,
+        "o": jnp.zeros((3, 2, 3)),
+    },
+    r"items\['a'\] must have shape \[B\], got \[\]; for one item write": ITEM,
+    r"items\['a'\] must have dtype int32, as given to init, got float32": {
+        **GOOD,
+        "a": jnp.zeros(4),
+    },
+    r"at most capacity = 5 items, got 6": jax.tree.map(
+        lambda leaf: jnp.concatenate([leaf, leaf[:2]]), GOOD
+    ),
+}
+
+
+@pytest.mark.parametrize("message", CONFIGS)
+def test_bad_configurations(message):
+    with pytest.raises(ValueError, match=message):
+        PrioritizedReplay(**{"capacity": 8, **CONFIGS[message]})
+    if "capacity" in CONFIGS[message]:
+        with pytest.raises(ValueError, match=message):
+            UniformReplay(**CONFIGS[message])
+
+
+@pytest.mark.parametrize("replay", [PrioritizedReplay(5), UniformReplay(5)], ids=repr)
+@pytest.mark.parametrize("message", ITEMS)
+def test_items_that_do_not_fit(message, replay):
+    state = replay.init(ITEM)
+    with pytest.raises(ValueError, match=message):
+        replay.add(state, ITEMS[message])
+    with pytest.raises(ValueError, match=message):
+        jax.jit(replay.add)(state, ITEMS[message])
+
+
+@pytest.mark.parametrize("replay", [PrioritizedReplay(5), UniformReplay(5)], ids=repr)
+def test_batch_sizes(replay):
+    state = replay.init(ITEM)
+    for batch_size in (0, -1):
+        with pytest.raises(ValueError, match="batch_size must be at least 1"):
+            replay.sample(state, jax.random.key(0), batch_size)
+    with pytest.raises(ValueError, match="batch_size must be an integer known when tracing"):
+        jax.jit(replay.sample)(state, jax.random.key(0), 4)
+
+
+def test_arguments_per_row():
+    replay = PrioritizedReplay(5)
+    state = replay.init(ITEM)
+    with pytest.raises(ValueError, match=r"priorities must have one entry per row, shape \(4,\)"):
+        replay.add(state, GOOD, priorities=1.0)
+    with pytest.raises(ValueError, match=r"mask must have one entry per row, shape \(4,\)"):
+        replay.add(state, GOOD, mask=jnp.ones(3, bool))
+    with pytest.raises(ValueError, match=r"mask must be bool, got int32"):
+        replay.add(state, GOOD, mask=jnp.ones(4, jnp.int32))
+    with pytest.raises(ValueError, match=r"ids must be uint32 or int32"):
+        replay.update_priorities(state, jnp.ones(4), jnp.ones(4))
+    with pytest.raises(ValueError, match=r"ids must have shape \[B\]"):
+        replay.get(state, jnp.int32(1))
+    with pytest.raises(ValueError, match=r"priorities must have one entry per row"):
+        replay.update_priorities(state, jnp.arange(4), jnp.ones(3))
+    with pytest.raises(ValueError, match=r"priorities must be real numbers, got complex64"):
+        replay.update_priorities(state, jnp.arange(4), jnp.ones(4, jnp.complex64))
+    with pytest.raises(ValueError, match=r"alpha must be a finite number"):
+        replay.init(ITEM, alpha=-1.0)
+    with pytest.raises(ValueError, match=r"an item needs at least one array"):
+        replay.init({})

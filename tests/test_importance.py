@@ -1,0 +1,30 @@
+"""Importance-sampling weights against their formulas in float64."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxper import importance_weights
+from jaxper.importance import normalised_weights
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.4, 1.0])
+def test_weights_follow_the_formula(beta):
+    probabilities = np.array([0.5, 0.25, 1e-9, 1e-30])
+    weights = importance_weights(probabilities, 1000, beta)
+    np.testing.assert_allclose(weights, (1000 * probabilities) ** -beta, rtol=1e-5)
+
+
+def test_probability_zero_weighs_nothing():
+    for beta in (0.0, 0.5, 1.0):
+        np.testing.assert_array_equal(importance_weights(jnp.zeros(3), 0, beta), np.zeros(3))
+
+
+@pytest.mark.parametrize("beta", [0.0, 0.4, 1.0])
+def test_normalised_weights_over_the_whole_range_of_leaves(beta):
+    """Leaves 2^226 apart: their quotient is outside float32, their weights are finite."""
+    leaves = np.array([2.0**-100, 1e-9, 1.0, 1e9, 2.0**126], np.float32)
+    weights = normalised_weights(jnp.asarray(leaves), jnp.float32(leaves.min()), beta)
+    expected = np.exp(beta * (np.log(2.0**-100) - np.log(leaves.astype(np.float64))))
+    np.testing.assert_allclose(weights, expected, rtol=5e-5, atol=2.0**-126)
+    assert float(weights[0]) == 1.0
