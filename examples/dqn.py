@@ -186,7 +186,7 @@ def parse_arguments() -> argparse.Namespace:
     )
     add("--seeds", type=int, default=4, help="independent runs, side by side")
     add("--seed", type=int, default=0, help="random seed that the runs start from")
-    add("--steps", type=int, default=300_000, help="environment steps of each run")
+    add("--steps", type=int, default=500_000, help="environment steps of each run")
     add("--capacity", type=int, default=50_000, help="transitions the replay of each run keeps")
     add("--batch-size", type=int, default=64, help="transitions per update")
     add("--alpha", type=float, default=0.6, help="how strongly priorities count, 0 to 1")

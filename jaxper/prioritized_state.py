@@ -15,7 +15,7 @@ from jax.experimental import checkify
 from jax.typing import ArrayLike
 
 from jaxper import ring, strata, sum_tree
-from jaxper._order import after
+from jaxper._xla import after
 from jaxper.importance import importance_weights, normalised_weights
 from jaxper.priority import is_priority, leaf_of
 from jaxper.views import Sample

@@ -47,8 +47,9 @@ def leaf_of(priority: Array, alpha: Array, epsilon: float, capacity: int) -> Arr
 def _power(base: Array, alpha: Array) -> Array:
     """base^alpha for base >= 0, also of subnormal bases where a backend flushes them to 0."""
     bits = _bits(base)
-    from_bits = bits.astype(jnp.float32) ** alpha * jnp.exp2(-149 * alpha)
-    return jnp.where(bits < _SMALLEST_NORMAL, from_bits, base**alpha)
+    subnormal = bits < _SMALLEST_NORMAL  # then the value is bits * 2^-149
+    scale = jnp.where(subnormal, jnp.exp2(-149 * alpha), 1)
+    return jnp.where(subnormal, bits.astype(jnp.float32), base) ** alpha * scale
 
 
 def _bits(values: Array) -> Array:

@@ -29,7 +29,7 @@ def draw(key: Array, batch_size: int, total: Array, strategy: str) -> tuple[Arra
     slices = batch_size if strategy == "stratified" else 1
     order = spread_order(batch_size) if strategy == "stratified" else np.zeros(batch_size, int)
     coarse, fine = jax.random.bits(key, (2, batch_size), jnp.uint32)
-    return _within_slices(order.astype(np.float32), slices, total, coarse, fine)
+    return within_slices(order.astype(np.float32), slices, total, coarse, fine)
 
 
 def spread_order(count: int) -> np.ndarray:
@@ -42,7 +42,7 @@ def spread_order(count: int) -> np.ndarray:
     return np.argsort(np.argsort(np.arange(count) * golden % 1.0))
 
 
-def _within_slices(
+def within_slices(
     order: np.ndarray, slices: int, total: Array, coarse: Array, fine: Array
 ) -> tuple[Array, Array]:
     """A place in slice `order` of `slices`; rounding never carries it into the next slice."""

@@ -15,9 +15,10 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxper import _checks, levels
-from jaxper._order import after
+from jaxper._xla import after, computed_once
 from jaxper.levels import GROUP
 
+MOST_ROWS = 2**24  # of one set, so that float32 can number them
 OUT = np.uint32(2**32 - 1)  # an index that is out of range on every level: a write to it is dropped
 
 
@@ -88,7 +89,7 @@ def set(tree: SumTree, indices: ArrayLike, values: ArrayLike) -> SumTree:
       values: float32 [B], finite and at least 0, with a total below 2^127.
 
     Raises:
-      ValueError: `indices` and `values` differ in shape.
+      ValueError: `indices` and `values` differ in shape, or have more than 2^24 rows.
 
     >>> from jaxper import sum_tree
     >>> tree = sum_tree.set(sum_tree.init(3), jnp.array([0, 0, 7]), jnp.array([1.0, 2.0, 4.0]))
@@ -97,8 +98,8 @@ def set(tree: SumTree, indices: ArrayLike, values: ArrayLike) -> SumTree:
     """
     values = jnp.asarray(values, jnp.float32)
     _checks.same_shape("values", values, "indices", jnp.asarray(indices))
-    if values.size == 0:
-        return tree
+    if values.size > MOST_ROWS:
+        raise ValueError(f"one set takes at most {MOST_ROWS} rows, got {values.size}; split it")
     return _set(tree, _in_range(tree, indices).ravel(), values.ravel())
 
 
@@ -158,8 +159,8 @@ def descend(tree: SumTree, mass: Array, fine: Array) -> tuple[Array, Array]:
     for level in (*reversed(tree.sums[:-1]), tree.leaves):
         row = level[0] if len(level) == 1 else level.at[node].get(mode="promise_in_bounds")
         child, before, leaf = _choose(row, jnp.maximum(_add_down(residual, fine), 0))
-        residual = residual - before
-        node = node * GROUP + child
+        residual = computed_once(residual - before)
+        node = computed_once(node * GROUP + child)
     return node.astype(jnp.int32), leaf
 
 
@@ -198,20 +199,41 @@ def _in_range(tree: SumTree, indices: ArrayLike) -> Array:
 @partial(jax.jit, inline=True)
 def _set(tree: SumTree, indices: Array, values: Array) -> SumTree:
     """`set` of at least one row; `indices` are uint32, in range or `OUT`."""
-    rows = jnp.arange(indices.size, dtype=jnp.int32)
-    indices, rows = jax.lax.sort((indices, rows), num_keys=1, is_stable=True)
-    last = jnp.append(indices[1:] != indices[:-1], True)
-    return write(tree, jnp.where(last, indices, OUT), values[rows])
+    before, indices = _read_before_write(tree, indices)
+    leaves, last = _claim(tree.leaves, indices)
+    return _put(tree, leaves, before, jnp.where(last, indices, OUT), values)
 
 
+@partial(jax.jit, inline=True)
 def write(tree: SumTree, indices: Array, values: Array) -> SumTree:
     """`set` for uint32 indices that are in range and differ from each other, or are `OUT`."""
+    before, indices = _read_before_write(tree, indices)
+    return _put(tree, tree.leaves, before, indices, values)
+
+
+def _read_before_write(tree: SumTree, indices: Array) -> tuple[Array, Array]:
+    """The leaves at `indices`, and `indices` for a write that waits for all reads of the tree."""
     before = get(tree, indices)
-    # What was read from the tree: the old leaves here, and all that led to its total.
-    indices = after(indices, before, total(tree), *tree.minima[-1:])
+    return before, after(indices, before, total(tree), *tree.minima[-1:])
+
+
+def _claim(leaves: Array, indices: Array) -> tuple[Array, Array]:
+    """Which rows are the last of their index, bool [B], and leaves spoilt where rows are.
+
+    Each row leaves its number at its index and the largest stays: a few scatters, no sort.
+    """
+    group, column = indices // GROUP, indices % GROUP
+    rows = jnp.arange(indices.size).astype(jnp.float32)
+    leaves = leaves.at[group, column].set(-1, mode="drop")
+    leaves = leaves.at[group, column].max(rows, mode="drop")
+    return leaves, leaves.at[group, column].get(mode="clip") == rows
+
+
+def _put(tree: SumTree, leaves: Array, before: Array, indices: Array, values: Array) -> SumTree:
+    """The tree with `values` at `indices` of `leaves`, where `before` stood."""
     change = jnp.where(indices == OUT, 0, (values > 0).astype(jnp.int32) - (before > 0))
     group, column = indices // GROUP, indices % GROUP
-    leaves = tree.leaves.at[group, column].set(values, mode="drop")
+    leaves = leaves.at[group, column].set(values, mode="drop")
     return SumTree(
         leaves=leaves,
         sums=levels.refresh(tree.sums, leaves, group, levels.total),

@@ -4,8 +4,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from scipy import stats
 
-from jaxper import PrioritizedReplay, strata
+from jaxper import PrioritizedReplay, strata, sum_tree
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 10, 256, 1000])
@@ -22,15 +23,45 @@ def test_spread_order_deals_each_slice_once_and_spreads_each_part(count):
             assert gaps.max() <= 3 * count / size
 
 
-@pytest.mark.parametrize(("items", "batch_size"), [(256, 256), (1000, 10), (21, 7), (12, 3)])
+EQUAL = [(256, 256), (2560, 256), (1000, 10), (21, 7), (12, 3), (49 * 300, 49), (1003, 17)]
+
+
+@pytest.mark.parametrize(("items", "batch_size"), EQUAL)
+@pytest.mark.parametrize("word", [0, 2**31 - 1, 2**32 - 2**9, 2**32 - 1])
+def test_no_draw_leaves_its_slice(items, batch_size, word):
+    """Equal leaves whose edges are the slices' edges, and random words that end in the corners."""
+    tree = sum_tree.init(items)
+    tree = sum_tree.set(tree, jnp.arange(items), jnp.ones(items))
+    order = strata.spread_order(batch_size)
+
+    @jax.jit
+    def found(tree, coarse, fine):
+        total = sum_tree.total(tree)
+        places = strata.within_slices(order.astype(np.float32), batch_size, total, coarse, fine)
+        return sum_tree.descend(tree, *places)[0]
+
+    words = jnp.full(batch_size, word, jnp.uint32)
+    for other in (0, 2**31, 2**32 - 2**8, 2**32 - 1):
+        slots = found(tree, words, jnp.full(batch_size, other, jnp.uint32))
+        np.testing.assert_array_equal(np.asarray(slots) // (items // batch_size), order)
+
+
+@pytest.mark.parametrize(("items", "batch_size"), [(256, 256), (21, 7)])
 def test_one_draw_from_each_slice(items, batch_size):
-    """Equal leaves whose edges are the slices' edges: a draw that leaks is an item too many."""
     replay = PrioritizedReplay(items, alpha=1.0, epsilon=0.0)
     state = replay.add(replay.init(jnp.zeros(())), jnp.zeros(items))
-    keys = jax.random.split(jax.random.key(0), 400_000 // batch_size)
+    keys = jax.random.split(jax.random.key(0), 200_000 // batch_size)
     ids = jax.vmap(lambda key: replay.sample(state, key, batch_size).ids)(keys)
     slices = np.asarray(ids) // (items // batch_size)
     assert (slices == strata.spread_order(batch_size)).all()
+
+
+@pytest.mark.parametrize("strategy", strata.STRATEGIES)
+def test_places_are_finer_than_one_float32(strategy):
+    """Of 2^26 equal parts all come up: their last four bits are uniform."""
+    mass, fine = strata.draw(jax.random.key(0), 2**14, jnp.float32(2**26), strategy)
+    parts = np.floor(np.asarray(mass, np.float64) + np.asarray(fine, np.float64)) % 16
+    assert stats.chisquare(np.bincount(parts.astype(int), minlength=16)).pvalue > 1e-4
 
 
 @pytest.mark.parametrize("strategy", strata.STRATEGIES)
