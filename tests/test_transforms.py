@@ -27,7 +27,7 @@ def add(replay, state, key):
 def learn(replay, state, key):
     sample = replay.sample(state, key, BATCH, beta=0.5)
     priorities = jnp.abs(sample.items["x"][:, 0] * sample.weights)
-    return replay.update_priorities(state, sample.ids, priorities), sample.weights.sum()
+    return replay.update_priorities(state, sample.ids, priorities), priorities.sum()
 
 
 def add_first(replay, state, key):
@@ -85,13 +85,9 @@ def test_beta_may_be_traced():
     assert float(found[1].min()) < 0.99
 
 
-LARGE = 2**17  # leaves wide enough for a level that is written row by row
+LARGE = 2**14  # enough for a level of the tree that is written row by row
 MANY = 16
-SIZED = [
-    PrioritizedReplay(LARGE),
-    PrioritizedReplay(LARGE, normalize="buffer"),
-    UniformReplay(LARGE),
-]
+SIZED = [PrioritizedReplay(LARGE, normalize="buffer"), UniformReplay(LARGE)]
 
 
 def temporary_bytes(function, replay, state):
@@ -124,16 +120,16 @@ def side_by_side(step):
 def test_nothing_is_copied_under_donation(replay, step):
     """Temporary memory is that of the batch, far below storage or tree: alone, in a loop, vmapped.
 
-    One leaf of the tree per slot is 0.5 MB here, the storage 3.1 MB; vmapped 16 times that.
+    The leaves of the tree take 66 kB here and the storage 393 kB; vmapped 16 times that.
     """
     if isinstance(replay, UniformReplay) and step is learn_first:
-        pytest.skip("nothing orders an add after a draw that changed no state: see the README")
+        pytest.skip("XLA copies: nothing orders the add after a draw that changed no state")
     state = jax.eval_shape(replay.init, ITEM)
     states = jax.eval_shape(jax.vmap(lambda _: replay.init(ITEM)), jnp.arange(MANY))
-    assert temporary_bytes(step, replay, state) < 300_000
-    assert temporary_bytes(in_a_loop(step), replay, state) < 300_000
-    assert temporary_bytes(side_by_side(step), replay, states) < MANY * 300_000
-    assert temporary_bytes(in_a_loop(side_by_side(step)), replay, states) < MANY * 300_000
+    assert temporary_bytes(step, replay, state) < 20_000
+    assert temporary_bytes(in_a_loop(step), replay, state) < 20_000
+    assert temporary_bytes(side_by_side(step), replay, states) < MANY * 20_000
+    assert temporary_bytes(in_a_loop(side_by_side(step)), replay, states) < MANY * 20_000
 
 
 def test_a_fresh_state_can_be_donated():
