@@ -1,6 +1,7 @@
 """A double DQN learner: what the examples have in common once a batch is drawn."""
 
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -38,40 +39,46 @@ class Transition(NamedTuple):
 class Learner(NamedTuple):
     """What learning changes."""
 
-    params: optax.Params
-    target_params: optax.Params
+    params: Any
+    target_params: Any
     optimizer: optax.OptState
     updates: Array  # int32
 
 
 def init(
-    network: nn.Module, optimizer: optax.GradientTransformation, key: Array, observation: Array
-):
+    network: Network, optimizer: optax.GradientTransformation, key: Array, observation: Array
+) -> Learner:
     """A learner with fresh parameters."""
     params = network.init(key, observation)
     target_params = jax.tree.map(jnp.copy, params)  # a donated state must not hold a buffer twice
     return Learner(params, target_params, optimizer.init(params), jnp.int32(0))
 
 
-def act(network: nn.Module, params: optax.Params, key: Array, observations: Array, epsilon: Array):
+def q_values(network: Network, params: Any, observation: Array) -> Array:
+    """Q-values of all actions, float32 [actions], for one observation."""
+    values: Any = network.apply(params, observation)
+    return values
+
+
+def act(network: Network, params: Any, key: Array, observations: Array, epsilon: Any) -> Array:
     """Epsilon-greedy actions, int32 [B], for observations [B, ...]."""
     greedy_key, action_key = jax.random.split(key)
-    q = jax.vmap(network.apply, (None, 0))(params, observations)
+    q = jax.vmap(partial(q_values, network, params))(observations)
     random = jax.random.randint(action_key, q.shape[:1], 0, q.shape[1])
     explore = jax.random.uniform(greedy_key, q.shape[:1]) < epsilon
     return jnp.where(explore, random, jnp.argmax(q, axis=1))
 
 
-def td_error(network: nn.Module, params, target_params, step: Transition) -> Array:
+def td_error(network: Network, params: Any, target_params: Any, step: Transition) -> Array:
     """The double-Q error of one transition (van Hasselt et al. 2016)."""
-    action = jnp.argmax(network.apply(params, step.next_observation))
-    value = network.apply(target_params, step.next_observation)[action]
+    action = jnp.argmax(q_values(network, params, step.next_observation))
+    value = q_values(network, target_params, step.next_observation)[action]
     target = jax.lax.stop_gradient(step.reward + step.discount * value)
-    return target - network.apply(params, step.observation)[step.action]
+    return target - q_values(network, params, step.observation)[step.action]
 
 
 def learn(
-    network: nn.Module,
+    network: Network,
     optimizer: optax.GradientTransformation,
     learner: Learner,
     steps: Transition,
@@ -79,11 +86,11 @@ def learn(
 ) -> tuple[Learner, Array]:
     """One update of the weighted Huber loss, and the TD error of each row."""
 
-    def loss(params):
-        errors = jax.vmap(td_error, (None, None, None, 0))(
-            network, params, learner.target_params, steps
-        )
-        return jnp.mean(weights * optax.huber_loss(errors)), errors
+    def loss(params: Any) -> tuple[Array, Array]:
+        one = partial(td_error, network, params, learner.target_params)
+        errors = jax.vmap(one)(steps)
+        huber: Any = optax.huber_loss(errors)
+        return jnp.mean(weights * huber), errors
 
     gradients, errors = jax.grad(loss, has_aux=True)(learner.params)
     change, optimizer_state = optimizer.update(gradients, learner.optimizer, learner.params)

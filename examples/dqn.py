@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import agent
 import curves
-import gymnax
+import environments
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -25,11 +25,6 @@ from tqdm import tqdm
 
 import jaxper
 
-ENVIRONMENTS = {  # name: gymnax's name, a dtype that holds its observations without loss
-    "breakout": ("Breakout-MinAtar", jnp.bool_),
-    "cartpole": ("CartPole-v1", jnp.float32),
-    "catch": ("Catch-bsuite", jnp.bool_),
-}
 NUM_ENVS = 16  # environments of each seed; one update for each step of all of them
 DISCOUNT = 0.99
 LEARNING_RATE = 5e-4
@@ -39,9 +34,7 @@ POINTS = 50  # of each learning curve
 class Experiment(NamedTuple):
     """What does not change while it runs."""
 
-    env: Any
-    env_params: Any
-    dtype: Any  # of stored observations
+    game: environments.Game
     network: agent.Network
     optimizer: optax.GradientTransformation
     replay: Any
@@ -56,20 +49,15 @@ class Run(NamedTuple):
     key: Array
     learner: agent.Learner
     replay: Any
-    env: Any
-    observations: Array  # [NUM_ENVS, ...]
-    returns: Array  # float32 [NUM_ENVS], of the episodes under way
+    playing: environments.Playing
 
 
 def set_up(arguments: argparse.Namespace, replay: str) -> Experiment:
-    name, dtype = ENVIRONMENTS[arguments.env]
-    env, env_params = gymnax.make(name)
+    game = environments.make(arguments.env)
     updates = arguments.steps // NUM_ENVS
     return Experiment(
-        env=env,
-        env_params=env_params,
-        dtype=dtype,
-        network=agent.Network(env.num_actions),
+        game=game,
+        network=agent.Network(game.env.num_actions),
         optimizer=optax.adam(LEARNING_RATE),
         replay=make_replay(replay, arguments),
         batch_size=arguments.batch_size,
@@ -85,54 +73,31 @@ def make_replay(name: str, arguments: argparse.Namespace) -> Any:
 
 
 def start(experiment: Experiment, key: Array) -> Run:
-    key, env_key, learner_key = jax.random.split(key, 3)
-    env_keys = jax.random.split(env_key, NUM_ENVS)
-    reset = jax.vmap(experiment.env.reset, (0, None))
-    observations, env = reset(env_keys, experiment.env_params)
-    observations = observations.astype(experiment.dtype)
-    one = observations[0]
+    key, reset_key, learner_key = jax.random.split(key, 3)
+    playing = environments.reset(experiment.game, reset_key, NUM_ENVS)
+    one = playing.observations[0]
     learner = agent.init(experiment.network, experiment.optimizer, learner_key, one)
     step = agent.Transition(one, jnp.int32(0), jnp.float32(0), jnp.float32(0), one)
-    return Run(key, learner, experiment.replay.init(step), env, observations, jnp.zeros(NUM_ENVS))
-
-
-def act(experiment: Experiment, run: Run, key: Array, epsilon: Array):
-    """All environments move on by one step: the run, their transitions, finished returns."""
-    act_key, env_key = jax.random.split(key)
-    actions = agent.act(experiment.network, run.learner.params, act_key, run.observations, epsilon)
-    observations, env, rewards, terminated, truncated, info = jax.vmap(
-        experiment.env.step, (0, 0, 0, None)
-    )(jax.random.split(env_key, NUM_ENVS), run.env, actions, experiment.env_params)
-    steps = agent.Transition(
-        run.observations,
-        actions,
-        rewards,
-        DISCOUNT * (1.0 - terminated),
-        info["final_observation"].astype(experiment.dtype),  # also where a time limit cut it off
-    )
-    ended = terminated | truncated
-    returns = run.returns + rewards
-    finished = (jnp.sum(returns * ended), jnp.sum(ended))
-    run = run._replace(
-        env=env,
-        observations=observations.astype(experiment.dtype),
-        returns=jnp.where(ended, 0.0, returns),
-    )
-    return run, steps, finished
+    return Run(key, learner, experiment.replay.init(step), playing)
 
 
 def train_step(experiment: Experiment, run: Run, _) -> tuple[Run, tuple[Array, Array]]:
     """One step of every environment and one update: act, add, sample, learn, re-prioritise."""
-    replay, updates = experiment.replay, run.learner.updates
-    key, act_key, sample_key = jax.random.split(run.key, 3)
-    run, steps, finished = act(experiment, run, act_key, experiment.epsilon(updates))
+    network, replay, updates = experiment.network, experiment.replay, run.learner.updates
+    key, act_key, step_key, sample_key = jax.random.split(run.key, 4)
+    before, epsilon = run.playing.observations, experiment.epsilon(updates)
+    actions = agent.act(network, run.learner.params, act_key, before, epsilon)
+    playing, outcome = environments.step(experiment.game, step_key, run.playing, actions)
+    discount = DISCOUNT * (1.0 - outcome.terminated)  # a time limit is no reason to stop adding up
+    steps = agent.Transition(before, actions, outcome.reward, discount, outcome.final_observation)
+
     stored = replay.add(run.replay, steps)
     sample = replay.sample(stored, sample_key, experiment.batch_size, beta=experiment.beta(updates))
     learner, errors = agent.learn(
-        experiment.network, experiment.optimizer, run.learner, sample.items, sample.weights
+        network, experiment.optimizer, run.learner, sample.items, sample.weights
     )
     stored = replay.update_priorities(stored, sample.ids, jnp.abs(errors))
-    return run._replace(key=key, learner=learner, replay=stored), finished
+    return Run(key, learner, stored, playing), outcome.finished
 
 
 def train(experiment: Experiment, arguments: argparse.Namespace, name: str) -> np.ndarray:
@@ -159,25 +124,13 @@ def train(experiment: Experiment, arguments: argparse.Namespace, name: str) -> n
     return np.stack(curve)
 
 
-def random_return(experiment: Experiment, key: Array, length: int = 1000) -> float:
-    """Mean return of the episodes that uniformly random actions finish."""
-
-    def one_step(run: Run, key: Array):
-        run, _, finished = act(experiment, run, key, jnp.float32(1))
-        return run, finished
-
-    start_key, key = jax.random.split(key)
-    run = start(experiment, start_key)
-    _, (total, count) = jax.lax.scan(one_step, run, jax.random.split(key, length))
-    return float(total.sum() / count.sum())
-
-
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+        description="Double DQN on gymnax with jaxper's replay.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
-    add("--env", choices=ENVIRONMENTS, default="breakout", help="the environment")
+    add("--env", choices=environments.NAMES, default="breakout", help="the environment")
     add(
         "--replay",
         choices=["prioritized", "uniform", "both"],
@@ -201,9 +154,10 @@ def main() -> None:
     began = time.perf_counter()
     experiments = {name: set_up(arguments, name) for name in names}
     results = {name: train(experiment, arguments, name) for name, experiment in experiments.items()}
-    random = random_return(experiments[names[0]], jax.random.key(arguments.seed))
+    game = experiments[names[0]].game
+    random = environments.random_return(game, jax.random.key(arguments.seed))
     curves.print_table(results, random)
-    title = f"Double DQN on {ENVIRONMENTS[arguments.env][0]}, {arguments.seeds} seeds"
+    title = f"Double DQN on {game.title}, {arguments.seeds} seeds"
     curves.plot(results, arguments.steps, random, title, arguments.output)
     print(f"{arguments.output} written, {time.perf_counter() - began:.0f} seconds in all")
 

@@ -26,10 +26,10 @@ def draw(key: Array, batch_size: int, total: Array, strategy: str) -> tuple[Arra
     Returns:
       float32 [B] twice: mass, and what is to be added to it.
     """
-    slices = batch_size if strategy == "stratified" else 1
-    order = spread_order(batch_size) if strategy == "stratified" else np.zeros(batch_size, int)
     coarse, fine = jax.random.bits(key, (2, batch_size), jnp.uint32)
-    return within_slices(order.astype(np.float32), slices, total, coarse, fine)
+    if strategy == "iid":
+        return within_slices(np.zeros(batch_size), 1, total, coarse, fine)
+    return within_slices(spread_order(batch_size), batch_size, total, coarse, fine)
 
 
 def spread_order(count: int) -> np.ndarray:
@@ -46,6 +46,7 @@ def within_slices(
     order: np.ndarray, slices: int, total: Array, coarse: Array, fine: Array
 ) -> tuple[Array, Array]:
     """A place in slice `order` of `slices`; rounding never carries it into the next slice."""
+    order = order.astype(np.float32)
     bits = max(1, 22 - (slices - 1).bit_length())  # so that order and step share one float32
     step = (coarse >> (32 - bits)).astype(jnp.float32) * 2.0**-bits
     # XLA divides by a constant as a product with its rounded inverse; the barrier keeps it exact.

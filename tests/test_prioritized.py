@@ -275,7 +275,7 @@ def test_config_prints_compares_hashes_and_pickles():
     )
     assert repr(replay) == text
     assert eval(text) == replay == pickle.loads(pickle.dumps(replay))
-    assert hash(replay) == hash(PrioritizedReplay(np.int64(8), alpha=0.5))
+    assert hash(replay) == hash(PrioritizedReplay(8, alpha=0.5))
     assert replay != PrioritizedReplay(9, alpha=0.5)
     assert jax.tree.leaves(replay) == []
 

@@ -37,7 +37,7 @@ def test_no_draw_leaves_its_slice(items, batch_size, word):
     @jax.jit
     def found(tree, coarse, fine):
         total = sum_tree.total(tree)
-        places = strata.within_slices(order.astype(np.float32), batch_size, total, coarse, fine)
+        places = strata.within_slices(order, batch_size, total, coarse, fine)
         return sum_tree.descend(tree, *places)[0]
 
     words = jnp.full(batch_size, word, jnp.uint32)

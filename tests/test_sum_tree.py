@@ -55,7 +55,7 @@ def test_levels_wider_than_the_dense_limit_are_refreshed():
     """2^17 leaves: the first level above the leaves is written row by row."""
     generator = np.random.default_rng(0)
     leaves = generator.random(2**17).astype(np.float32)
-    tree = sum_tree.rebuild(sum_tree.init(2**17, minimum=True), leaves.copy().reshape(-1, 16))
+    tree = sum_tree.rebuild(sum_tree.init(2**17, minimum=True), jnp.array(leaves).reshape(-1, 16))
     for _ in range(5):
         indices = generator.integers(0, 2**17, 100)
         indices[50:60] = indices[0]

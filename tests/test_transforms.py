@@ -94,6 +94,7 @@ def temporary_bytes(function, replay, state):
     key = jax.ShapeDtypeStruct((2,), jnp.uint32)
     compiled = jax.jit(function, donate_argnums=1).lower(replay, state, key).compile()
     memory = compiled.memory_analysis()
+    assert memory is not None
     size = sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))
     assert memory.alias_size_in_bytes > 0.99 * size  # all but small upper levels, rebuilt whole
     return memory.temp_size_in_bytes

@@ -1,0 +1,81 @@
+"""Environments of gymnax in lockstep, and the returns of their episodes."""
+
+from typing import Any, NamedTuple
+
+import gymnax
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+NAMES = {  # name: gymnax's name, a dtype that holds its observations without loss
+    "breakout": ("Breakout-MinAtar", jnp.bool_),
+    "cartpole": ("CartPole-v1", jnp.float32),
+    "catch": ("Catch-bsuite", jnp.bool_),
+}
+
+
+class Game(NamedTuple):
+    """One kind of environment."""
+
+    env: Any
+    params: Any
+    dtype: Any  # of observations
+    title: str
+
+
+class Playing(NamedTuple):
+    """Environments under way."""
+
+    state: Any
+    observations: Array  # [envs, ...]
+    returns: Array  # float32 [envs], of the episodes so far
+
+
+class Outcome(NamedTuple):
+    """What one step of all environments led to."""
+
+    reward: Array  # float32 [envs]
+    terminated: Array  # bool [envs]
+    final_observation: Array  # [envs, ...], where the step led, also if a reset followed
+    finished: tuple[Array, Array]  # sum and number of the returns of episodes that ended
+
+
+def make(name: str) -> Game:
+    title, dtype = NAMES[name]
+    env, params = gymnax.make(title)
+    return Game(env, params, dtype, title)
+
+
+def reset(game: Game, key: Array, count: int) -> Playing:
+    keys = jax.random.split(key, count)
+    observations, state = jax.vmap(game.env.reset, (0, None))(keys, game.params)
+    return Playing(state, observations.astype(game.dtype), jnp.zeros(count))
+
+
+def step(game: Game, key: Array, playing: Playing, actions: Array) -> tuple[Playing, Outcome]:
+    """Moves all environments on; one that ended begins its next episode."""
+    keys = jax.random.split(key, len(actions))
+    observations, state, reward, terminated, truncated, info = jax.vmap(
+        game.env.step, (0, 0, 0, None)
+    )(keys, playing.state, actions, game.params)
+    ended = terminated | truncated
+    returns = playing.returns + reward
+    finished = (jnp.sum(returns * ended), jnp.sum(ended))
+    final_observation = info["final_observation"].astype(game.dtype)
+    playing = Playing(state, observations.astype(game.dtype), jnp.where(ended, 0.0, returns))
+    return playing, Outcome(reward, terminated, final_observation, finished)
+
+
+def random_return(game: Game, key: Array, count: int = 16, length: int = 2000) -> float:
+    """Mean return of the episodes that uniformly random actions finish."""
+
+    def one_step(playing: Playing, key: Array):
+        action_key, step_key = jax.random.split(key)
+        actions = jax.random.randint(action_key, (count,), 0, game.env.num_actions)
+        playing, outcome = step(game, step_key, playing, actions)
+        return playing, outcome.finished
+
+    reset_key, key = jax.random.split(key)
+    keys = jax.random.split(key, length)
+    _, (total, number) = jax.lax.scan(one_step, reset(game, reset_key, count), keys)
+    return float(total.sum() / number.sum())
