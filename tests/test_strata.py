@@ -41,7 +41,7 @@ def test_no_draw_leaves_its_slice(items, batch_size, word):
         return sum_tree.descend(tree, *places)[0]
 
     words = jnp.full(batch_size, word, jnp.uint32)
-    for other in (0, 2**31, 2**32 - 2**8, 2**32 - 1):
+    for other in (0, 2**31, 2**32 - 2**26, 2**32 - 2**8, 2**32 - 1):
         slots = found(tree, words, jnp.full(batch_size, other, jnp.uint32))
         np.testing.assert_array_equal(np.asarray(slots) // (items // batch_size), order)
 
