@@ -29,18 +29,45 @@ def batch_size(value: Any) -> int:
     return number
 
 
-def not_negative(name: str, value: Any) -> None:
-    """A finite number >= 0; a traced one passes."""
-    if isinstance(value, Tracer):
-        return
-    if jnp.shape(value) != () or not 0 <= float(value) < math.inf:
-        raise ValueError(f"{name} must be a finite number and at least 0, got {value}")
+def not_negative(name: str, value: Any) -> float:
+    """A finite number >= 0, as a float."""
+    try:
+        number = math.nan if isinstance(value, str) else float(value)
+    except (TypeError, ValueError):
+        number = math.nan
+    if not 0 <= number < math.inf:
+        raise ValueError(f"{name} must be a finite number and at least 0, got {value!r}")
+    return number
 
 
 def choice(name: str, value: Any, options: tuple[str, ...]) -> None:
     """One of `options`."""
-    if value not in options:
+    if not isinstance(value, str) or value not in options:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, options))}, got {value!r}")
+
+
+def scalar(name: str, value: ArrayLike) -> Array:
+    """A real number as float32 []."""
+    array = _real(name, value)
+    if array.shape != ():
+        raise ValueError(f"{name} must be one number, shape (), got shape {array.shape}")
+    return array.astype(jnp.float32)
+
+
+def alpha(value: ArrayLike) -> Array:
+    """An exponent as float32 [], a copy: donating it leaves the caller's array alone."""
+    array = scalar("alpha", value)
+    if not isinstance(array, Tracer):
+        not_negative("alpha", array)
+    return jnp.array(array)
+
+
+def integers(name: str, values: ArrayLike) -> Array:
+    """Integers of any shape."""
+    array = jnp.asarray(values)
+    if not jnp.issubdtype(array.dtype, jnp.integer):
+        raise ValueError(f"{name} must be integers, got {array.dtype}")
+    return array
 
 
 def item_spec(item: Any) -> Any:
@@ -72,15 +99,13 @@ def ids(values: ArrayLike) -> Array:
     if array.dtype not in (jnp.uint32, jnp.int32):
         raise ValueError(f"ids must be uint32 or int32, as sample gives them, got {array.dtype}")
     if array.ndim != 1:
-        raise ValueError(f"ids must have shape [B], got {array.shape}")
+        raise ValueError(f"ids must have shape [B], got {array.shape}; write ids.reshape(-1)")
     return array.astype(jnp.uint32)
 
 
 def priorities(values: ArrayLike, count: int) -> Array:
     """float32 [count] from any real dtype."""
-    array = jnp.asarray(values)
-    if not (jnp.issubdtype(array.dtype, jnp.integer) or jnp.issubdtype(array.dtype, jnp.floating)):
-        raise ValueError(f"priorities must be real numbers, got {array.dtype}")
+    array = _real("priorities", values)
     _vector("priorities", array, count)
     return array.astype(jnp.float32)
 
@@ -106,18 +131,40 @@ def _integer(name: str, value: Any) -> int:
     try:
         return operator.index(value)
     except TypeError:
-        raise ValueError(f"{name} must be an integer known when tracing, got {value!r}") from None
+        raise ValueError(
+            f"{name} must be an integer known when tracing, got {value!r}; "
+            f"mark it as static where it is an argument of a jitted function"
+        ) from None
+
+
+def _real(name: str, values: ArrayLike) -> Array:
+    array = jnp.asarray(values)
+    if not (jnp.issubdtype(array.dtype, jnp.integer) or jnp.issubdtype(array.dtype, jnp.floating)):
+        raise ValueError(f"{name} must be real, got {array.dtype}; for |TD errors| write jnp.abs")
+    return array
 
 
 def _vector(name: str, array: Array, count: int) -> None:
     if array.shape != (count,):
-        raise ValueError(f"{name} must have one entry per row, shape ({count},), got {array.shape}")
+        raise ValueError(
+            f"{name} must have one entry per row, shape ({count},), got {array.shape}; "
+            f"for one value in all rows write jnp.full({count}, value)"
+        )
 
 
 def _same_structure(batch: Any, storage: Any) -> None:
     expected, got = jax.tree.structure(storage), jax.tree.structure(batch)
     if expected != got:
-        raise ValueError(f"items must have the structure given to init, {expected}, got {got}")
+        differing = sorted(_paths(storage) ^ _paths(batch))
+        raise ValueError(
+            f"items must have the structure given to init, {expected}, got {got}; "
+            f"only one of them has {', '.join(differing) or 'such containers'}"
+        )
+
+
+def _paths(tree: Any) -> set[str]:
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return {f"items{jax.tree_util.keystr(path)}" for path, _ in leaves}
 
 
 def _rows_like(path: Any, got: Any, stored: Any, count: int | None) -> int:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxper import _checks, prioritized_state, ring, stats, strata, sum_tree
+from jaxper import _checks, prioritized_state, ring, stats, strata, sum_tree, views
 from jaxper.prioritized_state import PrioritizedState
 from jaxper.views import Items, Sample
 
@@ -59,10 +59,11 @@ class PrioritizedReplay:
 
     def __post_init__(self):
         object.__setattr__(self, "capacity", _checks.capacity(self.capacity))
-        _checks.not_negative("alpha", self.alpha)
-        _checks.not_negative("epsilon", self.epsilon)
+        object.__setattr__(self, "alpha", _checks.not_negative("alpha", self.alpha))
+        object.__setattr__(self, "epsilon", _checks.not_negative("epsilon", self.epsilon))
         _checks.choice("strategy", self.strategy, strata.STRATEGIES)
         _checks.choice("normalize", self.normalize, NORMALIZERS)
+        views.check(self.view)
 
     def init(self, item: Any, *, alpha: ArrayLike | None = None) -> PrioritizedState:
         """An empty state.
@@ -76,12 +77,10 @@ class PrioritizedReplay:
         >>> states.alpha.tolist(), states.storage.shape
         ([0.0, 1.0, 2.0], (3, 4, 2))
         """
-        alpha = self.alpha if alpha is None else alpha
-        _checks.not_negative("alpha", alpha)
         return PrioritizedState(
             next_id=jnp.zeros((), jnp.uint32),
             max_priority=jnp.ones((), jnp.float32),
-            alpha=jnp.array(alpha, jnp.float32),
+            alpha=_checks.alpha(self.alpha if alpha is None else alpha),
             rejected=jnp.zeros((), jnp.uint32),
             stale=jnp.zeros((), jnp.uint32),
             stored=jnp.zeros((), jnp.int32),
@@ -142,6 +141,7 @@ class PrioritizedReplay:
 
         Source: Schaul et al. 2016, section 3.4, equation 2.
         """
+        beta = _checks.scalar("beta", beta)
         return prioritized_state.sample(self, state, key, _checks.batch_size(batch_size), beta)
 
     def update_priorities(
@@ -188,7 +188,7 @@ class PrioritizedReplay:
 
         A priority that is NaN, infinite or negative changes nothing and is counted in `rejected`.
         """
-        return prioritized_state.reset(self, state, jnp.asarray(priority, jnp.float32))
+        return prioritized_state.reset(self, state, _checks.scalar("priority", priority))
 
     def size(self, state: PrioritizedState) -> Array:
         """Number of live items, those that can be drawn; int32 []."""

@@ -39,7 +39,9 @@ def leaf_of(priority: Array, alpha: Array, epsilon: float, capacity: int) -> Arr
     """
     priority = jnp.abs(priority)  # -0.0 is 0
     base = priority + np.float32(epsilon) if epsilon else priority
-    leaf = jnp.clip(_power(base, alpha), SMALLEST_LEAF, LARGEST_TOTAL / capacity)
+    leaf = _power(base, alpha)
+    leaf = jnp.where(leaf > SMALLEST_LEAF, leaf, SMALLEST_LEAF)  # so written, NaN does not pass
+    leaf = jnp.minimum(leaf, LARGEST_TOTAL / capacity)
     retired = (_bits(priority) == 0) & (epsilon == 0) & (alpha > 0)
     return jnp.where(retired, 0, leaf)
 
@@ -47,9 +49,8 @@ def leaf_of(priority: Array, alpha: Array, epsilon: float, capacity: int) -> Arr
 def _power(base: Array, alpha: Array) -> Array:
     """base^alpha for base >= 0, also of subnormal bases where a backend flushes them to 0."""
     bits = _bits(base)
-    subnormal = bits < _SMALLEST_NORMAL  # then the value is bits * 2^-149
-    scale = jnp.where(subnormal, jnp.exp2(-149 * alpha), 1)
-    return jnp.where(subnormal, bits.astype(jnp.float32), base) ** alpha * scale
+    log_subnormal = jnp.log2(jnp.maximum(bits, 1).astype(jnp.float32)) - 149
+    return jnp.where(bits < _SMALLEST_NORMAL, jnp.exp2(alpha * log_subnormal), base**alpha)
 
 
 def _bits(values: Array) -> Array:

@@ -20,7 +20,8 @@ NO_SLOT = sum_tree.OUT  # never a slot: a write to it is dropped
 
 def modulus(capacity: int) -> np.uint32:
     """M: ids are in [0, M), and M is a multiple of `capacity`."""
-    return np.uint32(int(NO_ID) // capacity * capacity)
+    below = 2**32 - 1  # a multiple of 2^32 itself would not fit uint32
+    return np.uint32(below // capacity * capacity)
 
 
 def advance(next_id: Array, count: Array | int, capacity: int) -> Array:

@@ -33,7 +33,7 @@ def of_tree(tree: sum_tree.SumTree) -> dict[str, Array]:
     leaves, size = tree.leaves, tree.live
     largest = jnp.max(leaves)
     scaled = leaves / jnp.where(largest > 0, largest, 1)
-    squares = levels.build(scaled**2, levels.total)[-1]
+    squares = _sum(scaled**2)
     smallest = jnp.min(jnp.where(leaves > 0, leaves, jnp.inf))
     return {
         "size": size,
@@ -41,6 +41,10 @@ def of_tree(tree: sum_tree.SumTree) -> dict[str, Array]:
         "mean": sum_tree.total(tree) / jnp.maximum(size, 1),
         "smallest": jnp.where(size > 0, smallest, 0),
         "largest": largest,
-        "effective_sample_size": levels.build(scaled, levels.total)[-1] ** 2
-        / jnp.maximum(squares, 1),
+        "effective_sample_size": _sum(scaled) ** 2 / jnp.maximum(squares, 1),
     }
+
+
+def _sum(leaves: Array) -> Array:
+    """Level by level as the tree adds, which loses less than one long sum."""
+    return levels.build(leaves, levels.total)[-1]

@@ -47,7 +47,7 @@ def within_slices(
 ) -> tuple[Array, Array]:
     """A place in slice `order` of `slices`; rounding never carries it into the next slice."""
     order = order.astype(np.float32)
-    bits = max(1, 22 - (slices - 1).bit_length())  # so that order and step share one float32
+    bits = max(1, 22 - (slices - 1).bit_length())  # slices * 2^bits steps: order + step is exact
     step = (coarse >> (32 - bits)).astype(jnp.float32) * 2.0**-bits
     # XLA divides by a constant as a product with its rounded inverse; the barrier keeps it exact.
     width = total / jax.lax.optimization_barrier(np.float32(slices))

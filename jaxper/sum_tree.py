@@ -3,6 +3,8 @@
 The tree is wide: every node has `GROUP` children that lie side by side in one row, so a descent
 gathers one row per level, and a million leaves are five rows deep. Every function is pure; under
 donation the writes happen in place.
+
+For users are `init`, `set`, `get`, `total`, `minimum` and `find`; the rest is for the replays.
 """
 
 import dataclasses
@@ -89,7 +91,8 @@ def set(tree: SumTree, indices: ArrayLike, values: ArrayLike) -> SumTree:
       values: float32 [B], finite and at least 0, with a total below 2^127.
 
     Raises:
-      ValueError: `indices` and `values` differ in shape, or have more than 2^24 rows.
+      ValueError: `indices` and `values` differ in shape or have more than 2^24 rows, or the
+        indices are no integers.
 
     >>> from jaxper import sum_tree
     >>> tree = sum_tree.set(sum_tree.init(3), jnp.array([0, 0, 7]), jnp.array([1.0, 2.0, 4.0]))
@@ -131,7 +134,7 @@ def find(tree: SumTree, mass: ArrayLike, low: ArrayLike | None = None) -> Array:
     mass = jnp.asarray(mass, jnp.float32)
     if low is None:
         return descend(tree, mass, jnp.zeros_like(mass))[0]
-    low = jnp.asarray(low, jnp.uint32)
+    low = _checks.integers("low", low).astype(jnp.uint32)
     _checks.same_shape("low", low, "mass", mass)
     return descend(tree, mass, unit_interval(low) * (total(tree) * 2.0**-23))[0]
 
@@ -153,45 +156,43 @@ def descend(tree: SumTree, mass: Array, fine: Array) -> tuple[Array, Array]:
     Returns:
       The indices, int32 [B], and the leaves there, float32 [B].
     """
-    residual = jnp.where(mass < total(tree), mass, jnp.inf)
+    residual = jnp.where(mass < total(tree), jnp.maximum(mass, 0), jnp.inf)
     node = jnp.zeros(mass.shape, jnp.uint32)
     leaf = jnp.zeros(mass.shape, jnp.float32)
     for level in (*reversed(tree.sums[:-1]), tree.leaves):
         row = level[0] if len(level) == 1 else level.at[node].get(mode="promise_in_bounds")
-        child, before, leaf = _choose(row, jnp.maximum(_add_down(residual, fine), 0))
-        residual = computed_once(residual - before)
+        child, residual, leaf = _choose(row, residual, fine)
+        residual = computed_once(residual)
         node = computed_once(node * GROUP + child)
     return node.astype(jnp.int32), leaf
 
 
-def _choose(row: Array, mass: Array) -> tuple[Array, Array, Array]:
-    """The last child above 0 that begins at or before `mass`, where it begins, its value.
+def _choose(row: Array, residual: Array, fine: Array) -> tuple[Array, Array, Array]:
+    """The last child above 0 that begins at or before `residual + fine`.
 
-    Taking only children above 0 is what keeps a descent off empty leaves: a mass that rounding
-    has carried past the end of its node falls back to the node's last child above 0.
+    What is left of the mass is walked down child by child: beside a running sum, a heavy child
+    would round away the light ones that follow it. Taking only children above 0 keeps a descent
+    off empty leaves: a mass that rounding has carried past the end falls back to the last of them.
+
+    Returns:
+      The child, the residual within it, and its value.
     """
-    child = jnp.zeros(mass.shape, jnp.uint32)
-    start = before = value = jnp.zeros(mass.shape, jnp.float32)
+    child = jnp.zeros(residual.shape, jnp.uint32)
+    value = jnp.zeros(residual.shape, jnp.float32)
+    within = left = residual
     for k in range(GROUP):
         candidate = row[..., k]
-        chosen = (candidate > 0) & (start <= mass)
+        chosen = (candidate > 0) & (left >= -fine)
         child = jnp.where(chosen, np.uint32(k), child)
-        before = jnp.where(chosen, start, before)
+        within = jnp.where(chosen, left, within)
         value = jnp.where(chosen, candidate, value)
-        start = start + candidate
-    return child, before, value
-
-
-def _add_down(a: Array, b: Array) -> Array:
-    """The sum a + b rounded down, so that a sum short of a boundary is never carried onto it."""
-    rounded = a + b
-    too_large = rounded - jnp.maximum(a, b) > jnp.minimum(a, b)
-    return jnp.where(too_large, jnp.nextafter(rounded, np.float32(0)), rounded)
+        left = left - candidate
+    return child, within, value
 
 
 def _in_range(tree: SumTree, indices: ArrayLike) -> Array:
     """uint32 indices, `OUT` where they are outside [0, capacity)."""
-    indices = jnp.asarray(indices)
+    indices = _checks.integers("indices", indices)
     inside = (indices >= 0) & (indices < tree.capacity)
     return jnp.where(inside, indices.astype(jnp.uint32), OUT)
 
@@ -218,9 +219,10 @@ def _read_before_write(tree: SumTree, indices: Array) -> tuple[Array, Array]:
 
 
 def _claim(leaves: Array, indices: Array) -> tuple[Array, Array]:
-    """Which rows are the last of their index, bool [B], and leaves spoilt where rows are.
+    """Leaves with row numbers written over them, and which rows are the last of their index.
 
-    Each row leaves its number at its index and the largest stays: a few scatters, no sort.
+    Each row leaves its number at its index and the largest stays: a few scatters, no sort. Every
+    leaf that was written over belongs to a last row, so it must now be given that row's value.
     """
     group, column = indices // GROUP, indices % GROUP
     rows = jnp.arange(indices.size).astype(jnp.float32)
@@ -231,14 +233,14 @@ def _claim(leaves: Array, indices: Array) -> tuple[Array, Array]:
 
 def _put(tree: SumTree, leaves: Array, before: Array, indices: Array, values: Array) -> SumTree:
     """The tree with `values` at `indices` of `leaves`, where `before` stood."""
-    change = jnp.where(indices == OUT, 0, (values > 0).astype(jnp.int32) - (before > 0))
+    change = (values > 0).astype(jnp.int32) - (before > 0).astype(jnp.int32)
     group, column = indices // GROUP, indices % GROUP
     leaves = leaves.at[group, column].set(values, mode="drop")
     return SumTree(
         leaves=leaves,
         sums=levels.refresh(tree.sums, leaves, group, levels.total),
         minima=levels.refresh(tree.minima, leaves, group, levels.smallest),
-        live=tree.live + jnp.sum(change, dtype=jnp.int32),
+        live=tree.live + jnp.sum(jnp.where(indices == OUT, 0, change), dtype=jnp.int32),
         capacity=tree.capacity,
     )
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxper import _checks, ring, stats
+from jaxper import _checks, ring, stats, views
 from jaxper.views import Items, Sample
 
 
@@ -52,6 +52,7 @@ class UniformReplay:
 
     def __post_init__(self):
         object.__setattr__(self, "capacity", _checks.capacity(self.capacity))
+        views.check(self.view)
 
     def init(self, item: Any, *, alpha: ArrayLike | None = None) -> UniformState:
         """An empty state for items like `item`: arrays or `jax.ShapeDtypeStruct`s of one item."""

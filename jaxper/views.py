@@ -42,3 +42,9 @@ class Items:
     def read(self, storage: Any, slots: Array) -> Any:
         """The rows at `slots`, int32 [B]."""
         return ring.read(storage, slots)
+
+
+def check(view: Any) -> None:
+    """Refuses what is no view."""
+    if not isinstance(view, Items):
+        raise ValueError(f"view must be a view such as jaxper.Items(), got {view!r}")

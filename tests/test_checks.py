@@ -17,12 +17,15 @@ CONFIGS = {
     "alpha must be a finite number and at least 0, got -0.1": {"alpha": -0.1},
     "alpha must be a finite": {"alpha": np.nan},
     "epsilon must be a finite number": {"epsilon": -1e-6},
+    "alpha must be a finite number and at least 0, got '0.6'": {"alpha": "0.6"},
+    "epsilon must be a finite number and at least 0, got None": {"epsilon": None},
+    "view must be a view such as jaxper.Items": {"view": None},
     "strategy must be one of 'stratified', 'iid', got 'uniform'": {"strategy": "uniform"},
     "normalize must be one of 'batch', 'buffer', 'none', got None": {"normalize": None},
 }
 
 ITEMS = {
-    r"structure given to init": {"o": GOOD["o"]},
+    r"structure given to init, .* only one of them has items\['a'\]": {"o": GOOD["o"]},
     r"items\['o'\] must have shape \[4, 2, 3\], got \[4, 2\]": {**GOOD, "o": jnp.zeros((4, 2))},
     r"items\['o'\] must have shape \[4, 2, 3\], got \[3, 2, 3\]": {
         **GOOD,
@@ -43,9 +46,9 @@ ITEMS = {
 def test_bad_configurations(message):
     with pytest.raises(ValueError, match=message):
         PrioritizedReplay(**{"capacity": 8, **CONFIGS[message]})
-    if "capacity" in CONFIGS[message]:
+    if CONFIGS[message].keys() <= {"capacity", "view"}:
         with pytest.raises(ValueError, match=message):
-            UniformReplay(**CONFIGS[message])
+            UniformReplay(**{"capacity": 8, **CONFIGS[message]})
 
 
 @pytest.mark.parametrize("replay", [PrioritizedReplay(5), UniformReplay(5)], ids=repr)
@@ -83,9 +86,15 @@ def test_arguments_per_row():
         replay.get(state, jnp.int32(1))
     with pytest.raises(ValueError, match=r"priorities must have one entry per row"):
         replay.update_priorities(state, jnp.arange(4), jnp.ones(3))
-    with pytest.raises(ValueError, match=r"priorities must be real numbers, got complex64"):
+    with pytest.raises(ValueError, match=r"priorities must be real, got complex64"):
         replay.update_priorities(state, jnp.arange(4), jnp.ones(4, jnp.complex64))
     with pytest.raises(ValueError, match=r"alpha must be a finite number"):
         replay.init(ITEM, alpha=-1.0)
+    with pytest.raises(ValueError, match=r"alpha must be one number, shape \(\)"):
+        jax.jit(lambda alpha: replay.init(ITEM, alpha=alpha))(jnp.ones(3))
+    with pytest.raises(ValueError, match=r"beta must be one number, shape \(\)"):
+        replay.sample(state, jax.random.key(0), 2, beta=jnp.ones(2))
+    with pytest.raises(ValueError, match=r"priority must be one number, shape \(\)"):
+        replay.reset_priorities(state, jnp.ones(16))
     with pytest.raises(ValueError, match=r"an item needs at least one array"):
         replay.init({})

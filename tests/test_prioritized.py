@@ -180,6 +180,11 @@ def test_an_empty_replay_gives_a_loss_of_zero():
     for normalize in ("batch", "buffer", "none"):
         replay = PrioritizedReplay(8, normalize=normalize)
         state = replay.init({"x": jnp.ones(3)})
+        checked = checkify.checkify(
+            lambda state, replay=replay: replay.sample(state, jax.random.key(0), 4),
+            errors=checkify.float_checks,
+        )
+        checked(state)[0].throw()  # not even on the way is anything NaN
         sample = replay.sample(state, jax.random.key(0), 4, beta=0.0)
         chex.assert_tree_all_finite(sample)
         assert (np.asarray(sample.ids) == 2**32 - 1).all()
@@ -276,6 +281,7 @@ def test_config_prints_compares_hashes_and_pickles():
     assert repr(replay) == text
     assert eval(text) == replay == pickle.loads(pickle.dumps(replay))
     assert hash(replay) == hash(PrioritizedReplay(8, alpha=0.5))
+    assert repr(PrioritizedReplay(8, alpha=jnp.float32(0.5))) == repr(replay)
     assert replay != PrioritizedReplay(9, alpha=0.5)
     assert jax.tree.leaves(replay) == []
 

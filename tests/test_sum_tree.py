@@ -136,6 +136,19 @@ def test_find_follows_the_running_sum_of_random_leaves():
     np.testing.assert_array_equal(found, np.arange(1000))
 
 
+def test_light_leaves_beside_a_heavy_one_are_found():
+    """Their sum does not round away beside it, though each of them does: in the row, and above."""
+    light = np.array([2.0**24] + [1.0] * 15, np.float32)
+    masses = np.float32(2.0**24) + np.arange(0, 14, 2, dtype=np.float32)
+    np.testing.assert_array_equal(sum_tree.find(tree_of(light), masses), np.arange(1, 15, 2))
+    groups = np.zeros((16, 16), np.float32)
+    groups[:, 3] = light
+    found = sum_tree.find(tree_of(groups.ravel()), masses)
+    np.testing.assert_array_equal(found, np.arange(1, 15, 2) * 16 + 3)
+    low = np.full(masses.shape, 2**31, np.uint32)  # one further up: half of 2^-23 of the total
+    np.testing.assert_array_equal(sum_tree.find(tree_of(light), masses, low), np.arange(2, 16, 2))
+
+
 def test_find_in_an_empty_tree_stays_in_range():
     np.testing.assert_array_equal(sum_tree.find(sum_tree.init(300), np.array([0.0, 1.0])), [0, 0])
 
@@ -165,4 +178,8 @@ def test_bad_arguments():
         sum_tree.set(tree, np.arange(3), np.ones(1))
     with pytest.raises(ValueError, match="low must have the shape of mass"):
         sum_tree.find(tree, np.ones(3), np.ones(1, np.uint32))
+    with pytest.raises(ValueError, match="indices must be integers, got float32"):
+        sum_tree.set(tree, np.ones(2, np.float32), np.ones(2))
+    with pytest.raises(ValueError, match="low must be integers, got float32"):
+        sum_tree.find(tree, np.ones(2), np.ones(2, np.float32))
     chex.assert_trees_all_equal(sum_tree.set(tree, np.zeros(0, int), np.zeros(0)), tree)
