@@ -153,6 +153,7 @@ def test_find_in_an_empty_tree_stays_in_range():
     np.testing.assert_array_equal(sum_tree.find(sum_tree.init(300), np.array([0.0, 1.0])), [0, 0])
 
 
+@pytest.mark.slow
 def test_low_bits_reach_each_of_2_to_the_24_equal_leaves():
     """One float32 uniform has 2^23 values: alone it finds every other leaf only."""
     count, draws = 2**24, 2**17

@@ -116,6 +116,7 @@ def side_by_side(step):
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("step", [add_first, learn_first])
 @pytest.mark.parametrize("replay", SIZED, ids=repr)
 def test_nothing_is_copied_under_donation(replay, step):
