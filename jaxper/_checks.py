@@ -2,30 +2,22 @@
 
 import math
 import operator
+from collections.abc import Callable
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.core import Tracer
 from jax.typing import ArrayLike
 
-LARGEST_CAPACITY = 2**31 - 1
+LARGEST_INT32 = 2**31 - 1
 
 
-def capacity(value: Any) -> int:
+def count(name: str, value: Any) -> int:
     """An int in [1, 2^31 - 1]."""
-    number = _integer("capacity", value)
-    if not 1 <= number <= LARGEST_CAPACITY:
-        raise ValueError(f"capacity must be from 1 to {LARGEST_CAPACITY} (2^31 - 1), got {value}")
-    return number
-
-
-def batch_size(value: Any) -> int:
-    """An int of at least 1."""
-    number = _integer("batch_size", value)
-    if number < 1:
-        raise ValueError(f"batch_size must be at least 1, got {value}")
+    number = integer(name, value)
+    if not 1 <= number <= LARGEST_INT32:
+        raise ValueError(f"{name} must be from 1 to {LARGEST_INT32} (2^31 - 1), got {value}")
     return number
 
 
@@ -40,6 +32,14 @@ def not_negative(name: str, value: Any) -> float:
     return number
 
 
+def fraction(name: str, value: Any) -> float:
+    """A number from 0 to 1, as a float."""
+    number = not_negative(name, value)
+    if number > 1:
+        raise ValueError(f"{name} must be from 0 to 1, got {value!r}")
+    return number
+
+
 def choice(name: str, value: Any, options: tuple[str, ...]) -> None:
     """One of `options`."""
     if not isinstance(value, str) or value not in options:
@@ -48,17 +48,20 @@ def choice(name: str, value: Any, options: tuple[str, ...]) -> None:
 
 def scalar(name: str, value: ArrayLike) -> Array:
     """A real number as float32 []."""
-    array = _real(name, value)
+    array = real(name, value)
     if array.shape != ():
         raise ValueError(f"{name} must be one number, shape (), got shape {array.shape}")
     return array.astype(jnp.float32)
 
 
-def alpha(value: ArrayLike) -> Array:
-    """An exponent as float32 [], a copy: donating it leaves the caller's array alone."""
-    array = scalar("alpha", value)
+def swept(name: str, value: ArrayLike, check: Callable[[str, Any], float]) -> Array:
+    """A number that the state holds, float32 [], checked where it is not traced.
+
+    It is a copy: donating it leaves the caller's array alone.
+    """
+    array = scalar(name, value)
     if not isinstance(array, Tracer):
-        not_negative("alpha", array)
+        check(name, array)
     return jnp.array(array)
 
 
@@ -68,29 +71,6 @@ def integers(name: str, values: ArrayLike) -> Array:
     if not jnp.issubdtype(array.dtype, jnp.integer):
         raise ValueError(f"{name} must be integers, got {array.dtype}")
     return array
-
-
-def item_spec(item: Any) -> Any:
-    """Shape and dtype of each leaf of one item."""
-    spec = jax.eval_shape(lambda leaves: leaves, item)
-    if not jax.tree.leaves(spec):
-        raise ValueError(f"an item needs at least one array, got {item!r}")
-    return spec
-
-
-def items(batch: Any, storage: Any, capacity: int) -> int:
-    """The number of rows B of `batch`, whose leaves [B, ...] must fit those of `storage`."""
-    _same_structure(batch, storage)
-    count = None
-    leaves = jax.tree_util.tree_leaves_with_path(item_spec(batch))
-    for (path, got), stored in zip(leaves, jax.tree.leaves(storage), strict=True):
-        count = _rows_like(path, got, stored, count)
-    assert count is not None
-    if count > capacity:
-        raise ValueError(
-            f"one add takes at most capacity = {capacity} items, got {count}; add them in parts"
-        )
-    return count
 
 
 def ids(values: ArrayLike) -> Array:
@@ -105,18 +85,46 @@ def ids(values: ArrayLike) -> Array:
 
 def priorities(values: ArrayLike, count: int) -> Array:
     """float32 [count] from any real dtype."""
-    array = _real("priorities", values)
-    _vector("priorities", array, count)
+    array = real("priorities", values)
+    _shaped("priorities", array, (count,))
     return array.astype(jnp.float32)
 
 
-def mask(values: ArrayLike, count: int) -> Array:
-    """A bool [count]."""
+def boolean(name: str, values: ArrayLike) -> Array:
+    """A bool of any shape."""
     array = jnp.asarray(values)
     if array.dtype != jnp.bool_:
-        raise ValueError(f"mask must be bool, got {array.dtype}; write mask.astype(bool)")
-    _vector("mask", array, count)
+        raise ValueError(f"{name} must be bool, got {array.dtype}; write {name}.astype(bool)")
     return array
+
+
+def mask(values: ArrayLike, shape: tuple[int, ...]) -> Array:
+    """A bool of this shape."""
+    array = boolean("mask", values)
+    _shaped("mask", array, shape)
+    return array
+
+
+def ring_fits(view: Any, capacity: int, needed: int, what: str) -> None:
+    """The ring holds whole rows of `num_envs` steps, and at least `needed` of them."""
+    rows, rest = divmod(capacity, view.num_envs)
+    if rest:
+        raise ValueError(
+            f"capacity must be a multiple of num_envs = {view.num_envs}, got {capacity}; "
+            f"write {max(rows, needed) * view.num_envs}"
+        )
+    if rows < needed:
+        raise ValueError(
+            f"capacity // num_envs must be at least {what} = {needed}, "
+            f"got {capacity} // {view.num_envs} = {rows}; write at least {needed * view.num_envs}"
+        )
+
+
+def no_discount(view: Any, discount: ArrayLike | None) -> tuple[()]:
+    """Nothing, under a view that folds no rewards."""
+    if discount is not None:
+        raise ValueError(f"discount is for view=Transitions(...), got {discount} under {view}")
+    return ()
 
 
 def same_shape(name: str, array: Array, other_name: str, other: Array) -> None:
@@ -127,7 +135,7 @@ def same_shape(name: str, array: Array, other_name: str, other: Array) -> None:
         )
 
 
-def _integer(name: str, value: Any) -> int:
+def integer(name: str, value: Any) -> int:
     try:
         return operator.index(value)
     except TypeError:
@@ -137,52 +145,16 @@ def _integer(name: str, value: Any) -> int:
         ) from None
 
 
-def _real(name: str, values: ArrayLike) -> Array:
+def real(name: str, values: ArrayLike) -> Array:
     array = jnp.asarray(values)
     if not (jnp.issubdtype(array.dtype, jnp.integer) or jnp.issubdtype(array.dtype, jnp.floating)):
         raise ValueError(f"{name} must be real, got {array.dtype}; for |TD errors| write jnp.abs")
     return array
 
 
-def _vector(name: str, array: Array, count: int) -> None:
-    if array.shape != (count,):
+def _shaped(name: str, array: Array, shape: tuple[int, ...]) -> None:
+    if array.shape != shape:
         raise ValueError(
-            f"{name} must have one entry per row, shape ({count},), got {array.shape}; "
-            f"for one value in all rows write jnp.full({count}, value)"
+            f"{name} must have one entry per row, shape {shape}, got {array.shape}; "
+            f"for one value in all rows write jnp.full({shape}, value)"
         )
-
-
-def _same_structure(batch: Any, storage: Any) -> None:
-    expected, got = jax.tree.structure(storage), jax.tree.structure(batch)
-    if expected != got:
-        differing = sorted(_paths(storage) ^ _paths(batch))
-        raise ValueError(
-            f"items must have the structure given to init, {expected}, got {got}; "
-            f"only one of them has {', '.join(differing) or 'such containers'}"
-        )
-
-
-def _paths(tree: Any) -> set[str]:
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
-    return {f"items{jax.tree_util.keystr(path)}" for path, _ in leaves}
-
-
-def _rows_like(path: Any, got: Any, stored: Any, count: int | None) -> int:
-    """Rows of one leaf, which must be `count` where another leaf has set it."""
-    rows = "B" if count is None else count
-    expected = ", ".join(map(str, (rows, *stored.shape[1:])))
-    ranks_fit = got.ndim == stored.ndim and got.shape[1:] == stored.shape[1:]
-    if not ranks_fit or count not in (None, got.shape[0]):
-        hint = ""
-        if got.shape == stored.shape[1:]:
-            hint = "; for one item write jax.tree.map(lambda leaf: leaf[None], item)"
-        raise ValueError(
-            f"items{jax.tree_util.keystr(path)} must have shape [{expected}], "
-            f"got {list(got.shape)}{hint}"
-        )
-    if got.dtype != stored.dtype:
-        raise ValueError(
-            f"items{jax.tree_util.keystr(path)} must have dtype {stored.dtype}, as given to init, "
-            f"got {got.dtype}; cast it yourself if that loses nothing"
-        )
-    return got.shape[0]

@@ -8,9 +8,9 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxper import _checks, prioritized_state, ring, stats, strata, sum_tree, views
+from jaxper import _checks, prioritized_state, ring, stats, strata, stream, sum_tree, views
 from jaxper.prioritized_state import PrioritizedState
-from jaxper.views import Items, Sample
+from jaxper.views import Items, Sample, View
 
 NORMALIZERS = ("batch", "buffer", "none")
 
@@ -55,22 +55,29 @@ class PrioritizedReplay:
     epsilon: float = 1e-6
     strategy: str = "stratified"
     normalize: str = "batch"
-    view: Items = Items()
+    view: View = Items()
 
     def __post_init__(self):
-        object.__setattr__(self, "capacity", _checks.capacity(self.capacity))
+        object.__setattr__(self, "capacity", _checks.count("capacity", self.capacity))
         object.__setattr__(self, "alpha", _checks.not_negative("alpha", self.alpha))
         object.__setattr__(self, "epsilon", _checks.not_negative("epsilon", self.epsilon))
         _checks.choice("strategy", self.strategy, strata.STRATEGIES)
         _checks.choice("normalize", self.normalize, NORMALIZERS)
-        views.check(self.view)
+        views.check(self.view, self.capacity)
 
-    def init(self, item: Any, *, alpha: ArrayLike | None = None) -> PrioritizedState:
+    def init(
+        self, item: Any, *, alpha: ArrayLike | None = None, discount: ArrayLike | None = None
+    ) -> PrioritizedState:
         """An empty state.
 
         Args:
-          item: arrays or `jax.ShapeDtypeStruct`s of one item, without a batch axis.
+          item: arrays or `jax.ShapeDtypeStruct`s of one item, without a batch axis; for a stream
+            a `TimeStep` of one environment.
           alpha: replaces the configured one; an array, so `vmap` can sweep it.
+          discount: for `view=Transitions(...)`: likewise.
+
+        Raises:
+          ValueError: the item has no array or does not suit the view.
 
         >>> replay = PrioritizedReplay(4)
         >>> states = jax.vmap(lambda alpha: replay.init(jnp.zeros(2), alpha=alpha))(jnp.arange(3.0))
@@ -80,9 +87,12 @@ class PrioritizedReplay:
         return PrioritizedState(
             next_id=jnp.zeros((), jnp.uint32),
             max_priority=jnp.ones((), jnp.float32),
-            alpha=_checks.alpha(self.alpha if alpha is None else alpha),
+            alpha=_checks.swept(
+                "alpha", self.alpha if alpha is None else alpha, _checks.not_negative
+            ),
             rejected=jnp.zeros((), jnp.uint32),
             stale=jnp.zeros((), jnp.uint32),
+            discount=self.view.init_discount(discount),
             stored=jnp.zeros((), jnp.int32),
             tree=sum_tree.init(self.capacity, minimum=self.normalize == "buffer"),
             storage=self.view.init(item, self.capacity),
@@ -100,10 +110,13 @@ class PrioritizedReplay:
 
         Args:
           state: the state to add to.
-          items: one pytree with leaves [B, ...], B at most the capacity.
+          items: one pytree with leaves [B, ...], B at most the capacity; for a stream a
+            `TimeStep` with leaves [T, num_envs, ...].
           priorities: [B], finite and at least 0; without them, and in place of one that is not
-            such a number (counted in `rejected`), an item gets `max_priority`.
-          mask: bool [B]; rows that are False are not stored.
+            such a number (counted in `rejected`), an item gets `max_priority`. A stream takes none:
+            what can be drawn from now on gets `max_priority`.
+          mask: bool [B]; rows that are False are not stored. For a stream bool [T, num_envs]: rows
+            that are False are stored, but no draw starts there.
 
         Raises:
           ValueError: a leaf is not of the structure, shape or dtype given to `init`.
@@ -113,11 +126,7 @@ class PrioritizedReplay:
         >>> int(replay.size(state)), state.storage.tolist()
         (2, [0, 2, 0, 0])
         """
-        rows = _checks.items(items, state.storage, self.capacity)
-        if priorities is not None:
-            priorities = _checks.priorities(priorities, rows)
-        if mask is not None:
-            mask = _checks.mask(mask, rows)
+        priorities, mask = self.view.check(state.storage, items, priorities, mask)
         return prioritized_state.add(self, state, items, priorities, mask)
 
     def sample(
@@ -142,7 +151,9 @@ class PrioritizedReplay:
         Source: Schaul et al. 2016, section 3.4, equation 2.
         """
         beta = _checks.scalar("beta", beta)
-        return prioritized_state.sample(self, state, key, _checks.batch_size(batch_size), beta)
+        return prioritized_state.sample(
+            self, state, key, _checks.count("batch_size", batch_size), beta
+        )
 
     def update_priorities(
         self,
@@ -174,12 +185,12 @@ class PrioritizedReplay:
         ids = _checks.ids(ids)
         priorities = _checks.priorities(priorities, ids.size)
         if mask is not None:
-            mask = _checks.mask(mask, ids.size)
+            mask = _checks.mask(mask, ids.shape)
         return prioritized_state.update(self, state, ids, priorities, mask)
 
     def get(self, state: PrioritizedState, ids: ArrayLike) -> Any:
         """The items of these ids, leaves [B, ...]; of a stale id what its slot holds now."""
-        return self.view.read(state.storage, ring.slot_of(_checks.ids(ids), self.capacity))
+        return prioritized_state.get(self, state, _checks.ids(ids))
 
     def reset_priorities(
         self, state: PrioritizedState, priority: ArrayLike = 1.0
@@ -207,6 +218,10 @@ class PrioritizedReplay:
             stale=state.stale,
             **stats.of_tree(state.tree),
         )
+
+    def cut(self, state: PrioritizedState) -> PrioritizedState:
+        """The state with a break in its stream: see `jaxper.cut`."""
+        return stream.cut(state)
 
     def nbytes(self, item: Any) -> int:
         """Bytes that `init(item)` will take.

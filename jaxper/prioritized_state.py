@@ -32,6 +32,7 @@ class PrioritizedState(NamedTuple):
     alpha: Array  # float32 [], exponent of the leaves written from now on
     rejected: Array  # uint32 [], rows ignored for a NaN, infinite or negative priority; saturates
     stale: Array  # uint32 [], rows ignored because the id was gone or not live; saturates
+    discount: Any  # float32 [], of the steps folded into a transition; () under another view
     stored: Array  # int32 [], slots that hold an item
     tree: sum_tree.SumTree  # one leaf per slot
     storage: Any  # leaves [capacity, ...]
@@ -45,22 +46,21 @@ def add(
     priorities: Array | None,
     mask: Array | None,
 ) -> PrioritizedState:
-    rows = len(jax.tree.leaves(items)[0])
-    slots = ring.next_slots(state.next_id, rows, mask, replay.capacity)
-    kept = slots != ring.NO_SLOT
-    count = jnp.sum(kept, dtype=jnp.uint32)
+    storage, changes = replay.view.write(state.storage, state.next_id, state.stored, items, mask)
     if priorities is None:
-        priorities = jnp.broadcast_to(state.max_priority, (rows,))
+        priorities = jnp.broadcast_to(state.max_priority, changes.slots.shape)
+    kept = changes.slots != ring.NO_SLOT
     good = _checked(priorities, kept)
     priorities = jnp.where(good, priorities, state.max_priority)
     leaves = leaf_of(priorities, state.alpha, replay.epsilon, replay.capacity)
+    leaves = jnp.where(changes.live, leaves, 0)
     return state._replace(
-        next_id=ring.advance(state.next_id, count, replay.capacity),
+        next_id=ring.advance(state.next_id, changes.count, replay.capacity),
         max_priority=jnp.max(priorities, initial=state.max_priority, where=kept),
         rejected=_count(state.rejected, kept & ~good),
-        stored=ring.stored_after(state.stored, count, replay.capacity),
-        tree=sum_tree.write(state.tree, slots, leaves),
-        storage=replay.view.write(state.storage, slots, items),
+        stored=ring.stored_after(state.stored, changes.count, replay.capacity),
+        tree=sum_tree.write(state.tree, changes.slots, leaves),
+        storage=storage,
     )
 
 
@@ -75,7 +75,7 @@ def sample(
     ids = jnp.where(total > 0, ids, ring.NO_ID)
     chances = _fraction(leaves, total)
     weights = _weights(replay.normalize, state.tree, leaves, chances, beta)
-    return Sample(replay.get(state, ids), ids, chances, weights)
+    return Sample(get(replay, state, ids), ids, chances, weights)
 
 
 @partial(jax.jit, inline=True)
@@ -113,6 +113,12 @@ def reset(replay: PrioritizedReplay, state: PrioritizedState, priority: Array) -
         rejected=_count(state.rejected, ~good),
         tree=sum_tree.rebuild(state.tree, leaf),
     )
+
+
+@partial(jax.jit, inline=True)
+def get(replay: PrioritizedReplay, state: PrioritizedState, ids: Array) -> Any:
+    slots = ring.slot_of(ids, replay.capacity)
+    return replay.view.read(state.storage, state.discount, slots)
 
 
 @partial(jax.jit, inline=True)

@@ -5,7 +5,7 @@ counts on when the ring wraps, which tells an id that outlived its item from the
 slot. All arithmetic is uint32 and stays within [0, 2^32) on the way.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,6 +16,14 @@ from jaxper import sum_tree
 
 NO_ID = np.uint32(2**32 - 1)  # never an id: what an empty replay draws
 NO_SLOT = sum_tree.OUT  # never a slot: a write to it is dropped
+
+
+class Changes(NamedTuple):
+    """What an add did to the slots."""
+
+    count: Array  # uint32 [], slots written
+    slots: Array  # uint32 [W], those whose leaf is to be written, each once; `NO_SLOT` for none
+    live: Array  # bool [W], whether they can be drawn now
 
 
 def modulus(capacity: int) -> np.uint32:

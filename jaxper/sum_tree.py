@@ -55,7 +55,7 @@ def init(capacity: int, *, minimum: bool = False) -> SumTree:
     >>> float(sum_tree.total(tree))
     8.0
     """
-    capacity = _checks.capacity(capacity)
+    capacity = _checks.count("capacity", capacity)
     leaves = jnp.zeros((-(-capacity // GROUP), GROUP), jnp.float32)
     return _build(leaves, capacity, minimum)
 

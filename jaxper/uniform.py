@@ -1,30 +1,22 @@
-"""Uniform replay: every stored item is equally likely."""
+"""Uniform replay: every live item is equally likely."""
 
 import dataclasses
-from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxper import _checks, ring, stats, views
-from jaxper.views import Items, Sample
-
-
-class UniformState(NamedTuple):
-    """What a `UniformReplay` knows; a pytree of arrays."""
-
-    next_id: Array  # uint32 [], id of the next item
-    stored: Array  # int32 [], slots that hold an item
-    storage: Any  # leaves [capacity, ...]
+from jaxper import _checks, ring, stats, stream, sum_tree, uniform_state, views
+from jaxper.uniform_state import UniformState
+from jaxper.views import Items, Sample, View
 
 
 @jax.tree_util.register_static
 @dataclasses.dataclass(frozen=True)
 class UniformReplay:
-    """Replay that draws every stored item with the same chance, independently.
+    """Replay that draws every live item with the same chance, independently.
 
         P(i) = 1 / N
 
@@ -48,17 +40,31 @@ class UniformReplay:
 
     capacity: int
     _: dataclasses.KW_ONLY
-    view: Items = Items()
+    view: View = Items()
 
     def __post_init__(self):
-        object.__setattr__(self, "capacity", _checks.capacity(self.capacity))
-        views.check(self.view)
+        object.__setattr__(self, "capacity", _checks.count("capacity", self.capacity))
+        views.check(self.view, self.capacity)
 
-    def init(self, item: Any, *, alpha: ArrayLike | None = None) -> UniformState:
-        """An empty state for items like `item`: arrays or `jax.ShapeDtypeStruct`s of one item."""
+    def init(
+        self, item: Any, *, alpha: ArrayLike | None = None, discount: ArrayLike | None = None
+    ) -> UniformState:
+        """An empty state.
+
+        Args:
+          item: arrays or `jax.ShapeDtypeStruct`s of one item, without a batch axis; for a stream
+            a `TimeStep` of one environment.
+          alpha: ignored.
+          discount: for `view=Transitions(...)`: replaces the configured one.
+
+        Raises:
+          ValueError: the item has no array or does not suit the view.
+        """
         return UniformState(
             next_id=jnp.zeros((), jnp.uint32),
+            discount=self.view.init_discount(discount),
             stored=jnp.zeros((), jnp.int32),
+            tree=() if isinstance(self.view, Items) else sum_tree.init(self.capacity),
             storage=self.view.init(item, self.capacity),
         )
 
@@ -74,17 +80,19 @@ class UniformReplay:
 
         Args:
           state: the state to add to.
-          items: one pytree with leaves [B, ...], B at most the capacity.
-          priorities: ignored.
-          mask: bool [B]; rows that are False are not stored.
+          items: one pytree with leaves [B, ...], B at most the capacity; for a stream a
+            `TimeStep` with leaves [T, num_envs, ...].
+          priorities: ignored; an error for a stream.
+          mask: bool [B]; rows that are False are not stored. For a stream bool [T, num_envs]: rows
+            that are False are stored, but no draw starts there.
 
         Raises:
           ValueError: a leaf is not of the structure, shape or dtype given to `init`.
         """
-        rows = _checks.items(items, state.storage, self.capacity)
-        if mask is not None:
-            mask = _checks.mask(mask, rows)
-        return _add(self, state, items, mask)
+        if isinstance(self.view, Items):
+            priorities = None
+        _, mask = self.view.check(state.storage, items, priorities, mask)
+        return uniform_state.add(self, state, items, mask)
 
     def sample(
         self, state: UniformState, key: Array, batch_size: int, *, beta: ArrayLike = 0.4
@@ -94,7 +102,7 @@ class UniformReplay:
         Raises:
           ValueError: `batch_size` is below 1.
         """
-        return _sample(self, state, key, _checks.batch_size(batch_size))
+        return uniform_state.sample(self, state, key, _checks.count("batch_size", batch_size))
 
     def update_priorities(
         self,
@@ -109,63 +117,42 @@ class UniformReplay:
 
     def get(self, state: UniformState, ids: ArrayLike) -> Any:
         """The items of these ids, leaves [B, ...]; of a stale id what its slot holds now."""
-        return self.view.read(state.storage, ring.slot_of(_checks.ids(ids), self.capacity))
+        return uniform_state.get(self, state, _checks.ids(ids))
 
     def reset_priorities(self, state: UniformState, priority: ArrayLike = 1.0) -> UniformState:
         """The state as it is."""
         return state
 
     def size(self, state: UniformState) -> Array:
-        """Number of stored items, int32 []."""
-        return state.stored
+        """Number of live items, those that can be drawn; int32 []."""
+        return uniform_state.size(state)
 
     def probabilities(self, state: UniformState, ids: ArrayLike) -> Array:
-        """1 / N, float32 [B]; 0 where the item is gone."""
-        stored = ring.is_stored(_checks.ids(ids), state.next_id, state.stored, self.capacity)
-        return stored / jnp.maximum(state.stored, 1).astype(jnp.float32)
+        """1 / N, float32 [B]; 0 where the item is gone or not live."""
+        return uniform_state.probabilities(self, state, _checks.ids(ids))
 
     def stats(self, state: UniformState) -> stats.Stats:
-        """Scalars for logging, as of a prioritized replay whose leaves are all 1."""
-        size = state.stored.astype(jnp.float32)
-        one = jnp.minimum(size, 1)
+        """Scalars for logging, as of a prioritized replay whose live leaves are all 1."""
+        size = self.size(state)
+        total = size.astype(jnp.float32)
+        one = jnp.minimum(total, 1)
         return stats.Stats(
-            size=state.stored,
-            fill=size / self.capacity,
-            total=size,
+            size=size,
+            fill=state.stored / jnp.float32(self.capacity),
+            total=total,
             mean=one,
             smallest=one,
             largest=one,
-            effective_sample_size=size,
+            effective_sample_size=total,
             max_priority=jnp.ones((), jnp.float32),
             rejected=jnp.zeros((), jnp.uint32),
             stale=jnp.zeros((), jnp.uint32),
         )
 
+    def cut(self, state: UniformState) -> UniformState:
+        """The state with a break in its stream: see `jaxper.cut`."""
+        return stream.cut(state)
+
     def nbytes(self, item: Any) -> int:
         """Bytes that `init(item)` will take."""
         return ring.nbytes(jax.eval_shape(self.init, item))
-
-
-@partial(jax.jit, inline=True)
-def _add(
-    replay: UniformReplay, state: UniformState, items: Any, mask: Array | None
-) -> UniformState:
-    rows = len(jax.tree.leaves(items)[0])
-    slots = ring.next_slots(state.next_id, rows, mask, replay.capacity)
-    count = jnp.sum(slots != ring.NO_SLOT, dtype=jnp.uint32)
-    return UniformState(
-        next_id=ring.advance(state.next_id, count, replay.capacity),
-        stored=ring.stored_after(state.stored, count, replay.capacity),
-        storage=replay.view.write(state.storage, slots, items),
-    )
-
-
-@partial(jax.jit, inline=True, static_argnames="batch_size")
-def _sample(replay: UniformReplay, state: UniformState, key: Array, batch_size: int) -> Sample:
-    empty = state.stored == 0
-    age = jax.random.randint(key, (batch_size,), 0, state.stored, jnp.int32).astype(jnp.uint32)
-    ids = ring.id_of_age(age, state.next_id, replay.capacity)
-    ids = jnp.where(empty, ring.NO_ID, ids)
-    probabilities = replay.probabilities(state, ids)
-    weights = jnp.where(empty, 0, jnp.ones(batch_size, jnp.float32))
-    return Sample(replay.get(state, ids), ids, probabilities, weights)

@@ -4,9 +4,13 @@ import dataclasses
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 from jax import Array
+from jax.typing import ArrayLike
 
-from jaxper import _checks, ring
+from jaxper import _check_items, _checks, ring
+from jaxper.sequences import Sequences
+from jaxper.transitions import Transitions
 
 
 class Sample(NamedTuple):
@@ -33,18 +37,48 @@ class Items:
 
     def init(self, item: Any, capacity: int) -> Any:
         """Empty storage, leaves [capacity, ...]."""
-        return ring.allocate(_checks.item_spec(item), capacity)
+        return ring.allocate(_check_items.item_spec(item), capacity)
 
-    def write(self, storage: Any, slots: Array, items: Any) -> Any:
-        """Stores rows [B, ...] at `slots`, uint32 [B]."""
-        return ring.write(storage, slots, items)
+    def init_discount(self, discount: ArrayLike | None) -> tuple[()]:
+        """What the state holds: nothing."""
+        return _checks.no_discount(self, discount)
 
-    def read(self, storage: Any, slots: Array) -> Any:
-        """The rows at `slots`, int32 [B]."""
+    def check(
+        self, storage: Any, items: Any, priorities: ArrayLike | None, mask: ArrayLike | None
+    ) -> tuple[Array | None, Array | None]:
+        """Refuses what cannot be added; gives priorities, float32 [B], and mask, bool [B]."""
+        rows = _check_items.rows("items", items, storage, "B")
+        capacity = len(jax.tree.leaves(storage)[0])
+        if rows > capacity:
+            raise ValueError(
+                f"one add takes at most capacity = {capacity} items, got {rows}; add them in parts"
+            )
+        return (
+            None if priorities is None else _checks.priorities(priorities, rows),
+            None if mask is None else _checks.mask(mask, (rows,)),
+        )
+
+    def write(
+        self, storage: Any, next_id: Array, stored: Array, items: Any, mask: Array | None
+    ) -> tuple[Any, ring.Changes]:
+        """Stores items, leaves [B, ...], but for those where `mask` is False."""
+        rows, capacity = (len(jax.tree.leaves(leaves)[0]) for leaves in (items, storage))
+        slots = ring.next_slots(next_id, rows, mask, capacity)
+        count = jnp.sum(slots != ring.NO_SLOT, dtype=jnp.uint32)
+        changes = ring.Changes(count, slots, live=jnp.ones(rows, bool))
+        return ring.write(storage, slots, items), changes
+
+    def read(self, storage: Any, discount: tuple[()], slots: Array) -> Any:
+        """The items at `slots`, int32 [B]."""
         return ring.read(storage, slots)
 
 
-def check(view: Any) -> None:
-    """Refuses what is no view."""
-    if not isinstance(view, Items):
+View = Items | Transitions | Sequences
+
+
+def check(view: Any, capacity: int) -> None:
+    """Refuses what is no view, and a stream that does not fit the ring."""
+    if not isinstance(view, View):
         raise ValueError(f"view must be a view such as jaxper.Items(), got {view!r}")
+    if not isinstance(view, Items):
+        view.fit(capacity)

@@ -1,0 +1,86 @@
+"""The byte that a stream keeps with each step: how episodes begin and end, and where draws start.
+
+A step *ended* where either flag is set. An *ignored* row follows an end and holds nothing but the
+final observation (`autoreset="next_step"`). A *cut* step ended without terminating, and its next
+observation is not stored.
+"""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+AUTORESETS = ("same_step", "next_step")
+
+TERMINATED = np.uint8(1)  # as given; of an ignored row it is never read
+TRUNCATED = np.uint8(2)  # as given, or set by a break; likewise
+IGNORED = np.uint8(4)
+CUT = np.uint8(8)
+FIRST = np.uint8(16)  # the first step of an episode
+LAST = np.uint8(32)  # the next row begins an episode
+START = np.uint8(64)  # a draw may start here once all that it reads is stored
+
+
+def has(flags: Array, bit: np.uint8) -> Array:
+    """Whether any of the bits is set, bool."""
+    return (flags & bit) != 0
+
+
+def ended(flags: Array) -> Array:
+    """Whether the row is the last step of an episode, bool."""
+    return has(flags, TERMINATED | TRUNCATED) & ~has(flags, IGNORED)
+
+
+def of_rows(prior: Array, terminated: Array, truncated: Array, autoreset: str) -> Array:
+    """The flags, but for `START`, of rows that follow one with flags `prior`.
+
+    Args:
+      prior: uint8 [num_envs].
+      terminated: bool [T, num_envs].
+      truncated: bool [T, num_envs].
+      autoreset: what the row after an end holds.
+
+    Returns:
+      uint8 [T, num_envs].
+    """
+    flags = terminated * TERMINATED | truncated * TRUNCATED
+    if autoreset == "same_step":
+        flags |= ended(flags) * LAST | (truncated & ~terminated) * CUT
+    else:
+        after_end = ended(prior) & ~has(prior, LAST)
+        flags |= _ignored(after_end, terminated | truncated) * (IGNORED | LAST)
+    before = jnp.concatenate([prior[None], flags[:-1]])
+    return flags | has(before, LAST) * FIRST
+
+
+def _ignored(after_end: Array, flagged: Array) -> Array:
+    """Which rows are ignored, bool [T, num_envs], where row 0 is if it comes `after_end`.
+
+    Each later row is ignored if the row before it is flagged and not ignored itself: every second
+    row of a run that began with a row after one without flags.
+    """
+    row = np.arange(len(flagged), dtype=np.int32)[:, None]
+    unflagged_before = jnp.concatenate([jnp.zeros_like(flagged[:1]), ~flagged[:-1]])
+    began = jax.lax.cummax(jnp.where(unflagged_before, row, 0))
+    return ((row - began) % 2 == 1) ^ (after_end & (began == 0))
+
+
+def broken(flags: Array) -> Array:
+    """The flags of rows after which the stream breaks: a step that did not terminate is cut."""
+    step = ~has(flags, TERMINATED | IGNORED)
+    return flags | LAST | step * (TRUNCATED | CUT)
+
+
+def count(before: Array, begins: Array, period: int) -> Array:
+    """Rows since one that `begins`, modulo `period`, uint32 [T, num_envs].
+
+    Args:
+      before: uint32 [num_envs], the count of the row before.
+      begins: bool [T, num_envs].
+      period: at most 2^31 - 1.
+    """
+    row = np.arange(len(begins), dtype=np.int32)[:, None]
+    began = jax.lax.cummax(jnp.where(begins, row, -1))
+    since = before + np.uint32(1) + (row % period).astype(np.uint32)
+    since = jnp.where(began < 0, since, (row - began).astype(jnp.uint32))
+    return since % np.uint32(period)

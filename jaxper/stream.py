@@ -1,0 +1,204 @@
+"""Steps of environments in lockstep, stored once in a ring of rows, and which of them are starts.
+
+A row holds one step of every environment, so `slot = row * num_envs + env`, and the next step of
+an environment stands one row on. A start that must not be drawn has a leaf of 0 in the tree: what
+a write makes invalid it kills, and what it completes it revives, a few rows around the new ones.
+
+For the view's own part a stream asks it: `span` rows after a start are read with it, `history`
+rows before it; `starts` says which new rows may be starts, `may_start` whether they still may.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.typing import ArrayLike
+
+from jaxper import _check_items, _checks, flags, ring
+from jaxper.timestep import TimeStep
+
+if TYPE_CHECKING:
+    from jaxper.sequences import Sequences
+    from jaxper.transitions import Transitions
+
+
+class Stream(NamedTuple):
+    """What is stored of the steps; `rows` is capacity / num_envs."""
+
+    observation: Any  # leaves [rows, num_envs, ...]
+    action: Any  # likewise
+    reward: Array  # likewise, any real dtype
+    extras: Any  # likewise
+    flags: Array  # uint8 [rows, num_envs], see `flags`
+    count: Any  # uint32 [num_envs], where periods are counted: the count of the newest row; or ()
+
+
+def init(view: Transitions | Sequences, item: Any, capacity: int) -> Stream:
+    """An empty stream of steps like `item`, a `TimeStep`."""
+    item = _check_items.time_step(item)
+    shape = (capacity // view.num_envs, view.num_envs)
+
+    def empty(spec: Any) -> Any:
+        return jax.tree.map(lambda leaf: jnp.zeros((*shape, *leaf.shape), leaf.dtype), spec)
+
+    return Stream(
+        observation=empty(item.observation),
+        action=empty(item.action),
+        reward=empty(item.reward),
+        extras=empty(item.extras),
+        flags=jnp.zeros(shape, jnp.uint8),
+        count=view.first_count(),
+    )
+
+
+def time_steps(stream: Stream, rows: Array, envs: Array) -> TimeStep:
+    """The steps at `rows` and `envs`, uint32 of one shape, as they were added."""
+    observation, action, reward, extras = read(
+        (stream.observation, stream.action, stream.reward, stream.extras), rows, envs
+    )
+    bits = read(stream.flags, rows, envs)
+    terminated, truncated = flags.has(bits, flags.TERMINATED), flags.has(bits, flags.TRUNCATED)
+    return TimeStep(observation, action, reward, terminated, truncated, extras)
+
+
+def check(
+    stream: Stream, steps: Any, priorities: Any, mask: ArrayLike | None
+) -> tuple[None, Array | None]:
+    """Refuses what cannot be added; gives what `add` has besides: no priorities, and the mask."""
+    if priorities is not None:
+        raise ValueError(
+            "add takes no priorities for a stream, whose new starts get max_priority; leave them "
+            "out, and write update_priorities(state, sample.ids, priorities) once they were drawn"
+        )
+    flag = jax.ShapeDtypeStruct(stream.flags.shape, jnp.bool_)
+    expected = TimeStep(stream.observation, stream.action, stream.reward, flag, flag, stream.extras)
+    rows = _check_items.rows("steps", steps, expected, "T")
+    most, num_envs = stream.flags.shape
+    if rows > most:
+        raise ValueError(
+            f"one add takes at most capacity = {most * num_envs} steps, "
+            f"got T * num_envs = {rows} * {num_envs}; add them in parts of up to {most} rows"
+        )
+    return None, None if mask is None else _checks.mask(mask, (rows, num_envs))
+
+
+def read(leaves: Any, rows: Array, envs: Array) -> Any:
+    """What stands at `rows` and `envs` of leaves [rows, num_envs, ...]."""
+    return jax.tree.map(lambda leaf: leaf.at[rows, envs].get(mode="promise_in_bounds"), leaves)
+
+
+def place(stream: Stream, slots: Array) -> tuple[Array, Array]:
+    """Row and environment of each slot, uint32 [B] twice."""
+    num_envs = np.uint32(stream.flags.shape[1])
+    slots = slots.astype(jnp.uint32)
+    return slots // num_envs, slots % num_envs
+
+
+def moved(stream: Stream, rows: Array, by: Array | np.ndarray) -> Array:
+    """The rows that stand `by` rows later, or earlier where negative; |by| up to a whole ring."""
+    total = np.uint32(len(stream.flags))
+    ahead = rows + jnp.where(by < 0, by + len(stream.flags), by).astype(jnp.uint32)
+    return jnp.where(ahead < total, ahead, ahead - total)
+
+
+def newest_row(stream: Stream, next_id: Array) -> Array:
+    """The row that was written last, uint32 []."""
+    rows, num_envs = stream.flags.shape
+    return moved(stream, next_id // np.uint32(num_envs) % np.uint32(rows), np.int32(-1))
+
+
+def write(
+    view: Transitions | Sequences,
+    stream: Stream,
+    next_id: Array,
+    stored: Array,
+    steps: TimeStep,
+    mask: Array | None,
+) -> tuple[Stream, ring.Changes]:
+    """The stream with `steps`, leaves [T, num_envs, ...], after the newest row."""
+    newest = newest_row(stream, next_id)
+    prior = jnp.where(stored > 0, stream.flags[newest], flags.LAST)
+    bits = flags.of_rows(prior, steps.terminated, steps.truncated, view.autoreset)
+    starts, count = view.starts(bits, stream.count)
+    starts = starts if mask is None else starts & mask
+    rows = moved(stream, newest, np.arange(1, len(bits) + 1))
+
+    def put(leaves: Any, new: Any) -> Any:
+        return ring.write(leaves, rows, new)
+
+    stream = Stream(
+        observation=put(stream.observation, steps.observation),
+        action=put(stream.action, steps.action),
+        reward=put(stream.reward, steps.reward),
+        extras=put(stream.extras, steps.extras),
+        flags=put(stream.flags, bits | starts * flags.START),
+        count=count,
+    )
+    return stream, _changes(view, stream, moved(stream, newest, len(bits)), stored, len(bits))
+
+
+def _changes(
+    view: Transitions | Sequences, stream: Stream, newest: Array, stored: Array, added: int
+) -> ring.Changes:
+    """Which starts died or became live when the `added` rows up to `newest` were written.
+
+    Rows are told by their age, 0 for the newest. Those of age `span` to `span + added - 1` are
+    complete now and were not before. Once a row was overwritten, the `history` oldest rows lack
+    what a draw from them would read.
+    """
+    total, num_envs = stream.flags.shape
+    newly = np.arange(added, dtype=np.int32)
+    oldest = np.arange(total - view.history, total, dtype=np.int32)
+    age = np.unique(np.concatenate([newly, newly + view.span, oldest]))
+    age = age[age < total, None]
+    complete = (age >= view.span) & (age < view.span + added)
+    oldest = age >= total - view.history
+
+    stored_rows = stored // num_envs
+    overwriting = stored_rows > total - added
+    rows = moved(stream, newest, -age)
+    bits = stream.flags.at[rows[:, 0]].get(mode="promise_in_bounds")
+    exists = age < jnp.minimum(stored_rows, total - added) + added
+    written = exists & ((age < added) | complete | (oldest & overwriting))
+    slots = rows * np.uint32(num_envs) + np.arange(num_envs, dtype=np.uint32)
+    live = complete & ~(oldest & overwriting) & view.may_start(bits)
+    return ring.Changes(
+        count=jnp.uint32(added * num_envs),
+        slots=jnp.where(written, slots, ring.NO_SLOT).ravel(),
+        live=live.ravel(),
+    )
+
+
+def cut(state: Any) -> Any:
+    """Breaks the stream after its newest row, which the next one then does not continue.
+
+    For when the environments were reset by hand, or when a run resumes with fresh ones. The newest
+    step of each environment becomes a cut step (truncated, with no next observation), whatever
+    `autoreset` is, unless it terminated or is an ignored row. The next row begins an episode.
+
+    Args:
+      state: of a replay whose view is `Transitions` or `Sequences`.
+
+    Returns:
+      The state with the break.
+
+    Raises:
+      ValueError: the state holds no stream.
+
+    >>> replay = UniformReplay(8, view=Transitions(num_envs=1))
+    >>> step = TimeStep(jnp.zeros(2), jnp.int32(0), jnp.float32(0), jnp.bool_(0), jnp.bool_(0))
+    >>> steps = jax.tree.map(lambda leaf: leaf[None, None], step)
+    >>> state = replay.add(replay.init(step), steps)
+    >>> int(replay.size(replay.add(state, steps))), int(replay.size(replay.add(cut(state), steps)))
+    (1, 0)
+    """
+    stream = state.storage
+    if not isinstance(stream, Stream):
+        raise ValueError("only a stream can be cut: a replay with view=Transitions(...) or similar")
+    row = newest_row(stream, state.next_id)
+    bits = jnp.where(state.stored > 0, flags.broken(stream.flags[row]), stream.flags[row])
+    return state._replace(storage=stream._replace(flags=stream.flags.at[row].set(bits)))

@@ -1,0 +1,80 @@
+"""The state of a `UniformReplay`, and the pure functions of it that the replay's methods call.
+
+Arguments have been checked when they come here. Where every stored item is live, a draw is a random
+age. In a stream some starts are dead: there a tree with leaves of 1 and 0 knows which.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from jaxper import ring, strata, sum_tree
+from jaxper.views import Sample
+
+if TYPE_CHECKING:
+    from jaxper.uniform import UniformReplay
+
+
+class UniformState(NamedTuple):
+    """What a `UniformReplay` knows; a pytree of arrays."""
+
+    next_id: Array  # uint32 [], id of the next item
+    discount: Any  # float32 [], of the steps folded into a transition; () under another view
+    stored: Array  # int32 [], slots that hold an item
+    tree: Any  # a SumTree with a leaf of 1 per live slot; () where all stored items are live
+    storage: Any  # leaves [capacity, ...]
+
+
+@partial(jax.jit, inline=True)
+def add(replay: UniformReplay, state: UniformState, items: Any, mask: Array | None) -> UniformState:
+    storage, changes = replay.view.write(state.storage, state.next_id, state.stored, items, mask)
+    tree = state.tree
+    if tree != ():
+        tree = sum_tree.write(tree, changes.slots, changes.live.astype(jnp.float32))
+    return state._replace(
+        next_id=ring.advance(state.next_id, changes.count, replay.capacity),
+        stored=ring.stored_after(state.stored, changes.count, replay.capacity),
+        tree=tree,
+        storage=storage,
+    )
+
+
+@partial(jax.jit, inline=True, static_argnames="batch_size")
+def sample(replay: UniformReplay, state: UniformState, key: Array, batch_size: int) -> Sample:
+    empty = size(state) == 0
+    ids = jnp.where(empty, ring.NO_ID, _draw(replay, state, key, batch_size))
+    weights = jnp.where(empty, 0, jnp.ones(batch_size, jnp.float32))
+    return Sample(get(replay, state, ids), ids, probabilities(replay, state, ids), weights)
+
+
+def _draw(replay: UniformReplay, state: UniformState, key: Array, batch_size: int) -> Array:
+    """Ids of live items, uint32 [B]."""
+    if state.tree == ():
+        age = jax.random.randint(key, (batch_size,), 0, state.stored, jnp.int32)
+        return ring.id_of_age(age.astype(jnp.uint32), state.next_id, replay.capacity)
+    mass, fine = strata.draw(key, batch_size, sum_tree.total(state.tree), "iid")
+    slots, _ = sum_tree.descend(state.tree, mass, fine)
+    return ring.id_in_slot(slots, state.next_id, replay.capacity)
+
+
+@partial(jax.jit, inline=True)
+def get(replay: UniformReplay, state: UniformState, ids: Array) -> Any:
+    slots = ring.slot_of(ids, replay.capacity)
+    return replay.view.read(state.storage, state.discount, slots)
+
+
+def size(state: UniformState) -> Array:
+    return state.stored if state.tree == () else state.tree.live
+
+
+@partial(jax.jit, inline=True)
+def probabilities(replay: UniformReplay, state: UniformState, ids: Array) -> Array:
+    live = ring.is_stored(ids, state.next_id, state.stored, replay.capacity)
+    if state.tree != ():
+        live &= sum_tree.get(state.tree, ring.slot_of(ids, replay.capacity)) > 0
+    return live / jnp.maximum(size(state), 1).astype(jnp.float32)
