@@ -43,13 +43,13 @@ def rows(name: str, batch: Any, storage: Any, letter: str) -> int:
       storage: arrays, or their shapes and dtypes.
       letter: what errors call the number of rows.
     """
-    _same_structure(name, batch, storage)
+    _same_structure(name, batch, "given to init", storage)
     count = None
     leaves = jax.tree_util.tree_leaves_with_path(item_spec(batch))
     for (path, got), stored in zip(leaves, jax.tree.leaves(storage), strict=True):
         leaf = f"{name}{jax.tree_util.keystr(path)}"
         _check_shape(leaf, got, stored, letter if count is None else str(count))
-        _check_dtype(leaf, got, stored)
+        _check_dtype(leaf, got, stored, "as given to init")
         count = got.shape[0]
     assert count is not None
     return count
@@ -57,7 +57,7 @@ def rows(name: str, batch: Any, storage: Any, letter: str) -> int:
 
 def stack(stack: Any, observation: Any, leading: int, axis: int) -> None:
     """Leaves of `stack` are those of `observation` with one axis more, `axis` after `leading`."""
-    _same_structure("observation", observation, stack)
+    _same_structure("observation", observation, "of stack", stack)
     olds = jax.tree_util.tree_leaves_with_path(item_spec(stack))
     for (path, old), new in zip(olds, jax.tree.leaves(item_spec(observation)), strict=True):
         leaf = jax.tree_util.keystr(path)
@@ -69,7 +69,7 @@ def stack(stack: Any, observation: Any, leading: int, axis: int) -> None:
                 f"stack{leaf} must have the shape of the observation, {new.shape}, with an axis "
                 f"of frames more, stack_axis={axis} of each observation, got {old.shape}"
             )
-        _check_dtype(f"observation{leaf}", new, old)
+        _check_dtype(f"observation{leaf}", new, old, "as in the stack")
 
 
 def axis_fits(axis: int, ndim: int, leaf: str) -> None:
@@ -89,12 +89,12 @@ def _is_real(dtype: Any) -> bool:
     return jnp.issubdtype(dtype, jnp.integer) or jnp.issubdtype(dtype, jnp.floating)
 
 
-def _same_structure(name: str, batch: Any, storage: Any) -> None:
+def _same_structure(name: str, batch: Any, whose: str, storage: Any) -> None:
     expected, got = jax.tree.structure(storage), jax.tree.structure(batch)
     if expected != got:
         differing = sorted(_paths(name, storage) ^ _paths(name, batch))
         raise ValueError(
-            f"{name} must have the structure given before, {expected}, got {got}; "
+            f"{name} must have the structure {whose}, {expected}, got {got}; "
             f"only one of them has {', '.join(differing) or 'such containers'}"
         )
 
@@ -115,16 +115,16 @@ def _check_shape(leaf: str, got: Any, stored: Any, count: str) -> None:
         return
     hint = ""
     if got.shape == inner:
-        hint = "; for one row write jax.tree.map(lambda leaf: leaf[None], ...)"
+        hint = "; for one item, or one row of steps, write jax.tree.map(lambda leaf: leaf[None], x)"
     elif got.ndim == stored.ndim > 1 and (got.shape[0], *got.shape[2:]) == inner:
-        hint = "; rows come first: write jax.tree.map(lambda leaf: leaf.swapaxes(0, 1), ...)"
+        hint = "; rows come first: write jax.tree.map(lambda leaf: leaf.swapaxes(0, 1), x)"
     expected = ", ".join(map(str, (count, *inner)))
     raise ValueError(f"{leaf} must have shape [{expected}], got {list(got.shape)}{hint}")
 
 
-def _check_dtype(leaf: str, got: Any, stored: Any) -> None:
+def _check_dtype(leaf: str, got: Any, stored: Any, whose: str) -> None:
     if got.dtype != stored.dtype:
         raise ValueError(
-            f"{leaf} must have dtype {stored.dtype}, as given to init, got {got.dtype}; "
+            f"{leaf} must have dtype {stored.dtype}, {whose}, got {got.dtype}; "
             f"cast it yourself if that loses nothing"
         )

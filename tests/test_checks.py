@@ -31,7 +31,7 @@ ITEMS = {
         **GOOD,
         "o": jnp.zeros((3, 2, 3)),
     },
-    r"items\['a'\] must have shape \[B\], got \[\]; for one item write": ITEM,
+    r"items\['a'\] must have shape \[B\], got \[\]; for one item, or": ITEM,
     r"items\['a'\] must have dtype int32, as given to init, got float32": {
         **GOOD,
         "a": jnp.zeros(4),
@@ -65,7 +65,7 @@ def test_items_that_do_not_fit(message, replay):
 def test_batch_sizes(replay):
     state = replay.init(ITEM)
     for batch_size in (0, -1):
-        with pytest.raises(ValueError, match="batch_size must be at least 1"):
+        with pytest.raises(ValueError, match="batch_size must be from 1"):
             replay.sample(state, jax.random.key(0), batch_size)
     with pytest.raises(ValueError, match="batch_size must be an integer known when tracing"):
         jax.jit(replay.sample)(state, jax.random.key(0), 4)
