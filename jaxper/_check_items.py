@@ -55,14 +55,18 @@ def rows(name: str, batch: Any, storage: Any, letter: str) -> int:
     return count
 
 
-def stack(stack: Any, observation: Any, leading: int, axis: int) -> None:
-    """Leaves of `stack` are those of `observation` with one axis more, `axis` after `leading`."""
+def stack(stack: Any, observation: Any, leading: tuple[int, ...], axis: int) -> None:
+    """Leaves of `stack` are those of `observation` with one axis more, `axis` after the leading."""
     _same_structure("observation", observation, "of stack", stack)
     olds = jax.tree_util.tree_leaves_with_path(item_spec(stack))
     for (path, old), new in zip(olds, jax.tree.leaves(item_spec(observation)), strict=True):
         leaf = jax.tree_util.keystr(path)
-        axis_fits(axis, new.ndim - leading, leaf)
-        at = axis + leading if axis >= 0 else axis + old.ndim
+        if new.shape[: len(leading)] != leading:
+            raise ValueError(
+                f"observation{leaf} must begin with the axes of first, {leading}, got {new.shape}"
+            )
+        axis_fits(axis, new.ndim - len(leading), leaf)
+        at = axis + len(leading) if axis >= 0 else axis + old.ndim
         without = old.shape[:at] + old.shape[at + 1 :]
         if without != new.shape or old.ndim != new.ndim + 1:
             raise ValueError(

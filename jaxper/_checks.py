@@ -54,8 +54,8 @@ def scalar(name: str, value: ArrayLike) -> Array:
     return array.astype(jnp.float32)
 
 
-def swept(name: str, value: ArrayLike, check: Callable[[str, Any], float]) -> Array:
-    """A number that the state holds, float32 [], checked where it is not traced.
+def traceable(name: str, value: ArrayLike, check: Callable[[str, Any], float]) -> Array:
+    """A number as float32 [], checked where it is not traced.
 
     It is a copy: donating it leaves the caller's array alone.
     """

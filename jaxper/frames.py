@@ -72,7 +72,7 @@ def stack_frames(
     """
     _checks.choice("padding", padding, PADDINGS)
     first = _checks.boolean("first", first)
-    _check_items.stack(stack, observation, first.ndim, stack_axis)
+    _check_items.stack(stack, observation, first.shape, stack_axis)
 
     def push(old: Array, new: Array) -> Array:
         axis = _axis(stack_axis, old.ndim, first.ndim)

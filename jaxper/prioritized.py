@@ -87,7 +87,7 @@ class PrioritizedReplay:
         return PrioritizedState(
             next_id=jnp.zeros((), jnp.uint32),
             max_priority=jnp.ones((), jnp.float32),
-            alpha=_checks.swept(
+            alpha=_checks.traceable(
                 "alpha", self.alpha if alpha is None else alpha, _checks.not_negative
             ),
             rejected=jnp.zeros((), jnp.uint32),

@@ -127,7 +127,7 @@ class Sequences:
         return Sequence(steps, mask, first=flags.has(bits, flags.FIRST))
 
 
-def sequence_priority(td_errors: ArrayLike, mask: ArrayLike, eta: float = 0.9) -> Array:
+def sequence_priority(td_errors: ArrayLike, mask: ArrayLike, eta: ArrayLike = 0.9) -> Array:
     """The priority of each sequence from the TD errors of its steps.
 
         p = eta * max_t |error_t| + (1 - eta) * mean_t |error_t|
@@ -152,6 +152,7 @@ def sequence_priority(td_errors: ArrayLike, mask: ArrayLike, eta: float = 0.9) -
     """
     errors = jnp.abs(_checks.real("td_errors", td_errors).astype(jnp.float32))
     mask = _checks.boolean("mask", mask)
+    eta = _checks.traceable("eta", eta, _checks.fraction)
     _checks.same_shape("mask", mask, "td_errors", errors)
     errors = jnp.where(mask, errors, 0)
     count = jnp.maximum(jnp.sum(mask, axis=-1), 1)

@@ -100,7 +100,7 @@ class Transitions:
     def init_discount(self, discount: ArrayLike | None) -> Array:
         """What the state holds: `discount`, or the configured one."""
         discount = self.discount if discount is None else discount
-        return _checks.swept("discount", discount, _checks.fraction)
+        return _checks.traceable("discount", discount, _checks.fraction)
 
     def check(
         self, stored: Stream, steps: Any, priorities: Any, mask: ArrayLike | None

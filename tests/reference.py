@@ -107,7 +107,7 @@ class ReferenceStream(ReferenceReplay):
         """`rows` [T][env] of Step."""
         kept = {place: self.leaves[self.slot_of(place)] for place in self.starts}
         for row in rows:
-            for step in row:
+            for _ in row:
                 self.ids[self.next_id % self.capacity] = self.next_id
                 self.next_id = (self.next_id + 1) % self.modulus
             self.steps.append(row)
@@ -200,7 +200,7 @@ class ReferenceStream(ReferenceReplay):
         }
 
     def stack(self, t, env, facts):
-        """Frames t-k+1 ... t, oldest first, each a dictionary of arrays, on an axis of their own."""
+        """Frames t-k+1 ... t, oldest first, on an axis of their own."""
         view, began = self.view, facts[t].began
         frames = [self.steps[max(t - i, began)][env].observation for i in range(view.frame_stack)]
         if view.padding == "zeros":

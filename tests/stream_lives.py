@@ -23,7 +23,8 @@ def operations(sizes):
 def item(reward_shape=()):
     flag = jax.ShapeDtypeStruct((), jnp.bool_)
     observation = {"x": jnp.zeros(2, jnp.int32), "pixel": jnp.uint8(0)}
-    return TimeStep(observation, jnp.int32(0), jnp.zeros(reward_shape), flag, flag, {"h": 0.0})
+    reward, h = (jax.ShapeDtypeStruct(shape, jnp.float32) for shape in (reward_shape, ()))
+    return TimeStep(observation, jnp.int32(0), reward, flag, flag, {"h": h})
 
 
 def random_step(random, code, ends, reward_shape):

@@ -1,0 +1,113 @@
+"""Streams under jit, scan, vmap, donation and x64: the same meaning, in place."""
+
+import chex
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from stream_lives import StreamLife, make
+from test_transforms import MANY, in_a_loop, side_by_side, temporary_bytes
+
+from jaxper import PrioritizedReplay, Sequences, TimeStep, Transitions, UniformReplay, cut
+
+FLAG = jax.ShapeDtypeStruct((), jnp.bool_)
+STEP = TimeStep(jax.ShapeDtypeStruct((5,), jnp.float32), jnp.int32(0), jnp.float32(0), FLAG, FLAG)
+ROWS, ENVS = 2, 4
+TRANSITIONS = Transitions(ENVS, 3, frame_stack=2, padding="zeros", autoreset="next_step")
+SEQUENCES = Sequences(ENVS, 5, 2)
+
+
+def add(replay, state, key):
+    keys = jax.random.split(key, 3)
+    shape = (ROWS, ENVS)
+    steps = TimeStep(
+        observation=jax.random.normal(keys[0], (*shape, 5)),
+        action=jnp.zeros(shape, jnp.int32),
+        reward=jax.random.normal(keys[1], shape),
+        terminated=jax.random.bernoulli(keys[2], 0.2, shape),
+        truncated=jnp.zeros(shape, bool),
+    )
+    return replay.add(state, steps)
+
+
+def learn(replay, state, key):
+    sample = replay.sample(state, key, 16, beta=0.5)
+    leaves = [leaf.reshape(16, -1).astype(jnp.float32) for leaf in jax.tree.leaves(sample.items)]
+    priorities = jnp.abs(sum(leaf.sum(axis=1) for leaf in leaves)) * sample.weights
+    return replay.update_priorities(state, sample.ids, priorities), priorities.sum()
+
+
+def add_first(replay, state, key):
+    return learn(replay, add(replay, state, key), key)
+
+
+def learn_first(replay, state, key):
+    state, output = learn(replay, state, key)
+    return add(replay, state, key), output
+
+
+@pytest.mark.parametrize("view", [TRANSITIONS, SEQUENCES], ids=repr)
+def test_scan_under_vmap_is_a_loop(view):
+    replay = PrioritizedReplay(60 * ENVS, view=view)
+    keys = jax.random.split(jax.random.key(0), (3, 12))
+
+    @jax.jit
+    def together(keys):
+        states = jax.vmap(lambda _: replay.init(STEP))(jnp.arange(3))
+        one = jax.vmap(lambda state, key: add_first(replay, state, key))
+        return jax.lax.scan(one, states, keys.swapaxes(0, 1))
+
+    step = jax.jit(add_first)
+    states, outputs = together(keys)
+    for seed in range(3):
+        state = replay.init(STEP)
+        for i, key in enumerate(keys[seed]):
+            state, output = step(replay, state, key)
+            np.testing.assert_allclose(outputs[i, seed], output, rtol=1e-4)
+        mine = jax.tree.map(lambda leaf, seed=seed: leaf[seed], states)
+        chex.assert_trees_all_close(mine, state, rtol=1e-4)
+
+
+def test_equal_configs_are_traced_once():
+    step = jax.jit(chex.assert_max_traces(add, n=1))
+    for _ in range(3):
+        view = Transitions(num_envs=ENVS, n_step=2)
+        replay = UniformReplay(10 * ENVS, view=view)
+        step(replay, cut(replay.init(STEP, discount=0.5)), jax.random.key(0))
+
+
+LARGE = 2**14  # enough for a level of the tree that is written row by row
+CASES = [
+    (PrioritizedReplay(LARGE, view=TRANSITIONS), add_first),
+    (PrioritizedReplay(LARGE, view=TRANSITIONS), learn_first),
+    (UniformReplay(LARGE, view=TRANSITIONS), add_first),
+    (PrioritizedReplay(LARGE, view=SEQUENCES), learn_first),
+]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("replay", "step"), CASES)
+def test_nothing_is_copied_under_donation(replay, step):
+    """Temporary memory is that of the batch; leaves of the tree take 66 kB, the storage 475 kB."""
+    state = jax.eval_shape(replay.init, STEP)
+    states = jax.eval_shape(jax.vmap(lambda _: replay.init(STEP)), jnp.arange(MANY))
+    assert temporary_bytes(in_a_loop(step), replay, state) < 25_000
+    assert temporary_bytes(in_a_loop(side_by_side(step)), replay, states) < MANY * 25_000
+
+
+def test_a_cut_is_in_place():
+    replay = PrioritizedReplay(LARGE, view=TRANSITIONS)
+    state = jax.eval_shape(replay.init, STEP)
+    assert temporary_bytes(lambda replay, state, key: cut(state), replay, state) < 1000
+
+
+@pytest.mark.parametrize("view", [Transitions(2, 2, frame_stack=3), Sequences(2, 3, 2)], ids=repr)
+def test_x64_changes_nothing(view):
+    replay = make(view, 7)
+    with jax.enable_x64(True):
+        life = StreamLife(replay, next_id=(2**32 - 1) // 14 * 14 - 6)
+        for seed, name in enumerate(["add", "add", "update drawn", "cut", "add", "add"]):
+            life.do((name, [3, 7][seed % 2], seed))
+        dtypes = [leaf.dtype for leaf in jax.tree.leaves(life.state)]
+    plain = StreamLife(replay).state
+    assert dtypes == [leaf.dtype for leaf in jax.tree.leaves(plain)]
