@@ -9,6 +9,8 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
+import jaxper
+
 TARGET_PERIOD = 250  # updates between two copies to the target network
 
 
@@ -26,16 +28,6 @@ class Network(nn.Module):
         return nn.Dense(self.actions)(hidden)
 
 
-class Transition(NamedTuple):
-    """One step; `discount` is 0 where the episode terminated, and not where it was cut off."""
-
-    observation: Array
-    action: Array  # int32
-    reward: Array  # float32
-    discount: Array  # float32
-    next_observation: Array
-
-
 class Learner(NamedTuple):
     """What learning changes."""
 
@@ -46,7 +38,7 @@ class Learner(NamedTuple):
 
 
 def init(
-    network: Network, optimizer: optax.GradientTransformation, key: Array, observation: Array
+    network: nn.Module, optimizer: optax.GradientTransformation, key: Array, observation: Array
 ) -> Learner:
     """A learner with fresh parameters."""
     params = network.init(key, observation)
@@ -54,13 +46,13 @@ def init(
     return Learner(params, target_params, optimizer.init(params), jnp.int32(0))
 
 
-def q_values(network: Network, params: Any, observation: Array) -> Array:
+def q_values(network: nn.Module, params: Any, observation: Array) -> Array:
     """Q-values of all actions, float32 [actions], for one observation."""
     values: Any = network.apply(params, observation)
     return values
 
 
-def act(network: Network, params: Any, key: Array, observations: Array, epsilon: Any) -> Array:
+def act(network: nn.Module, params: Any, key: Array, observations: Array, epsilon: Any) -> Array:
     """Epsilon-greedy actions, int32 [B], for observations [B, ...]."""
     greedy_key, action_key = jax.random.split(key)
     q = jax.vmap(partial(q_values, network, params))(observations)
@@ -69,7 +61,7 @@ def act(network: Network, params: Any, key: Array, observations: Array, epsilon:
     return jnp.where(explore, random, jnp.argmax(q, axis=1))
 
 
-def td_error(network: Network, params: Any, target_params: Any, step: Transition) -> Array:
+def td_error(network: nn.Module, params: Any, target_params: Any, step: jaxper.Transition) -> Array:
     """The double-Q error of one transition (van Hasselt et al. 2016)."""
     action = jnp.argmax(q_values(network, params, step.next_observation))
     value = q_values(network, target_params, step.next_observation)[action]
@@ -78,10 +70,10 @@ def td_error(network: Network, params: Any, target_params: Any, step: Transition
 
 
 def learn(
-    network: Network,
+    network: nn.Module,
     optimizer: optax.GradientTransformation,
     learner: Learner,
-    steps: Transition,
+    steps: jaxper.Transition,
     weights: Array,
 ) -> tuple[Learner, Array]:
     """One update of the weighted Huber loss, and the TD error of each row."""

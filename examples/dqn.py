@@ -67,9 +67,10 @@ def set_up(arguments: argparse.Namespace, replay: str) -> Experiment:
 
 
 def make_replay(name: str, arguments: argparse.Namespace) -> Any:
+    view = jaxper.Transitions(NUM_ENVS, arguments.n_step, DISCOUNT, autoreset="next_step")
     if name == "uniform":
-        return jaxper.UniformReplay(arguments.capacity)
-    return jaxper.PrioritizedReplay(arguments.capacity, alpha=arguments.alpha)
+        return jaxper.UniformReplay(arguments.capacity, view=view)
+    return jaxper.PrioritizedReplay(arguments.capacity, alpha=arguments.alpha, view=view)
 
 
 def start(experiment: Experiment, key: Array) -> Run:
@@ -77,7 +78,7 @@ def start(experiment: Experiment, key: Array) -> Run:
     playing = environments.reset(experiment.game, reset_key, NUM_ENVS)
     one = playing.observations[0]
     learner = agent.init(experiment.network, experiment.optimizer, learner_key, one)
-    step = agent.Transition(one, jnp.int32(0), jnp.float32(0), jnp.float32(0), one)
+    step = jaxper.TimeStep(one, jnp.int32(0), jnp.float32(0), jnp.bool_(False), jnp.bool_(False))
     return Run(key, learner, experiment.replay.init(step), playing)
 
 
@@ -88,10 +89,9 @@ def train_step(experiment: Experiment, run: Run, _) -> tuple[Run, tuple[Array, A
     before, epsilon = run.playing.observations, experiment.epsilon(updates)
     actions = agent.act(network, run.learner.params, act_key, before, epsilon)
     playing, outcome = environments.step(experiment.game, step_key, run.playing, actions)
-    discount = DISCOUNT * (1.0 - outcome.terminated)  # a time limit is no reason to stop adding up
-    steps = agent.Transition(before, actions, outcome.reward, discount, outcome.final_observation)
+    steps = jaxper.TimeStep(before, actions, outcome.reward, outcome.terminated, outcome.truncated)
 
-    stored = replay.add(run.replay, steps)
+    stored = replay.add(run.replay, jax.tree.map(lambda leaf: leaf[None], steps))
     sample = replay.sample(stored, sample_key, experiment.batch_size, beta=experiment.beta(updates))
     learner, errors = agent.learn(
         network, experiment.optimizer, run.learner, sample.items, sample.weights
@@ -140,7 +140,8 @@ def parse_arguments() -> argparse.Namespace:
     add("--seeds", type=int, default=4, help="independent runs, side by side")
     add("--seed", type=int, default=0, help="random seed that the runs start from")
     add("--steps", type=int, default=500_000, help="environment steps of each run")
-    add("--capacity", type=int, default=50_000, help="transitions the replay of each run keeps")
+    add("--capacity", type=int, default=50_000, help="steps that the replay of each run keeps")
+    add("--n-step", type=int, default=3, help="steps whose rewards are added up")
     add("--batch-size", type=int, default=64, help="transitions per update")
     add("--alpha", type=float, default=0.6, help="how strongly priorities count, 0 to 1")
     add("--beta", type=float, default=0.4, help="correction for them at first; it ends at 1")

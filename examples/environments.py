@@ -1,5 +1,6 @@
 """Environments of gymnax in lockstep, and the returns of their episodes."""
 
+from functools import partial
 from typing import Any, NamedTuple
 
 import gymnax
@@ -23,10 +24,18 @@ class Game(NamedTuple):
     title: str
 
 
+class Held(NamedTuple):
+    """A gymnax environment whose reset is held back by one step."""
+
+    state: Any
+    first: Array  # the next episode's first observation, where this one ended
+    ended: Array  # bool
+
+
 class Playing(NamedTuple):
     """Environments under way."""
 
-    state: Any
+    held: Held  # leaves [envs, ...]
     observations: Array  # [envs, ...]
     returns: Array  # float32 [envs], of the episodes so far
 
@@ -36,7 +45,7 @@ class Outcome(NamedTuple):
 
     reward: Array  # float32 [envs]
     terminated: Array  # bool [envs]
-    final_observation: Array  # [envs, ...], where the step led, also if a reset followed
+    truncated: Array  # bool [envs]
     finished: tuple[Array, Array]  # sum and number of the returns of episodes that ended
 
 
@@ -46,24 +55,35 @@ def make(name: str) -> Game:
     return Game(env, params, dtype, title)
 
 
+def next_step(game: Game, key: Array, held: Held, action: Array):
+    """A step of gymnax with its reset held back: an end is followed by where it led."""
+    first, state, reward, terminated, truncated, info = game.env.step(
+        key, held.state, action, game.params
+    )
+    ended = terminated | truncated
+    moved = (Held(state, first, ended), info["final_observation"], reward, terminated, truncated)
+    reset = (Held(held.state, held.first, jnp.bool_(False)), held.first, 0.0, False, False)
+    return jax.tree.map(partial(jnp.where, held.ended), reset, moved)
+
+
 def reset(game: Game, key: Array, count: int) -> Playing:
     keys = jax.random.split(key, count)
     observations, state = jax.vmap(game.env.reset, (0, None))(keys, game.params)
-    return Playing(state, observations.astype(game.dtype), jnp.zeros(count))
+    held = Held(state, observations, jnp.zeros(count, bool))
+    return Playing(held, observations.astype(game.dtype), jnp.zeros(count))
 
 
 def step(game: Game, key: Array, playing: Playing, actions: Array) -> tuple[Playing, Outcome]:
-    """Moves all environments on; one that ended begins its next episode."""
+    """Moves all environments on; after an end comes a row that only shows where it led."""
     keys = jax.random.split(key, len(actions))
-    observations, state, reward, terminated, truncated, info = jax.vmap(
-        game.env.step, (0, 0, 0, None)
-    )(keys, playing.state, actions, game.params)
+    held, observations, reward, terminated, truncated = jax.vmap(partial(next_step, game))(
+        keys, playing.held, actions
+    )
     ended = terminated | truncated
     returns = playing.returns + reward
     finished = (jnp.sum(returns * ended), jnp.sum(ended))
-    final_observation = info["final_observation"].astype(game.dtype)
-    playing = Playing(state, observations.astype(game.dtype), jnp.where(ended, 0.0, returns))
-    return playing, Outcome(reward, terminated, final_observation, finished)
+    playing = Playing(held, observations.astype(game.dtype), jnp.where(ended, 0.0, returns))
+    return playing, Outcome(reward, terminated, truncated, finished)
 
 
 def random_return(game: Game, key: Array, count: int = 16, length: int = 2000) -> float:

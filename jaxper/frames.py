@@ -4,7 +4,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
@@ -30,7 +29,7 @@ def read(
     """
     if count == 1:
         return stream.read(stored.observation, rows, envs)
-    back = np.arange(count - 1, -1, -1, dtype=np.int32)
+    back = jnp.arange(count - 1, -1, -1, dtype=jnp.int32)
     held = jnp.minimum(back, since_first[:, None])
     at = stream.moved(stored, rows[:, None], -held)
     frames = stream.read(stored.observation, at, envs[:, None])

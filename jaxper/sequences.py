@@ -5,7 +5,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
@@ -115,7 +114,7 @@ class Sequences:
     def read(self, stored: Stream, discount: tuple[()], slots: Array) -> Sequence:
         """The sequences that start at `slots`, int32 [B]."""
         rows, envs = stream.place(stored, slots)
-        column = np.arange(self.length, dtype=np.int32)
+        column = jnp.arange(self.length, dtype=jnp.int32)
         at = stream.moved(stored, rows[:, None], column)
         bits = stream.read(stored.flags, at, envs[:, None])
         if self.boundaries == "cross":

@@ -98,9 +98,9 @@ def place(stream: Stream, slots: Array) -> tuple[Array, Array]:
     return slots // num_envs, slots % num_envs
 
 
-def moved(stream: Stream, rows: Array, by: Array | np.ndarray) -> Array:
+def moved(stream: Stream, rows: Array, by: ArrayLike) -> Array:
     """The rows that stand `by` rows later, or earlier where negative; |by| up to a whole ring."""
-    total = np.uint32(len(stream.flags))
+    by, total = jnp.asarray(by), np.uint32(len(stream.flags))
     ahead = rows + jnp.where(by < 0, by + len(stream.flags), by).astype(jnp.uint32)
     return jnp.where(ahead < total, ahead, ahead - total)
 
@@ -108,7 +108,7 @@ def moved(stream: Stream, rows: Array, by: Array | np.ndarray) -> Array:
 def newest_row(stream: Stream, next_id: Array) -> Array:
     """The row that was written last, uint32 []."""
     rows, num_envs = stream.flags.shape
-    return moved(stream, next_id // np.uint32(num_envs) % np.uint32(rows), np.int32(-1))
+    return moved(stream, next_id // np.uint32(num_envs) % np.uint32(rows), -1)
 
 
 def write(
@@ -165,7 +165,7 @@ def _changes(
     exists = age < jnp.minimum(stored_rows, total - added) + added
     written = exists & ((age < added) | complete | (oldest & overwriting))
     slots = rows * np.uint32(num_envs) + np.arange(num_envs, dtype=np.uint32)
-    live = complete & ~(oldest & overwriting) & view.may_start(bits)
+    live = view.may_start(bits) & complete & ~(oldest & overwriting)
     return ring.Changes(
         count=jnp.uint32(added * num_envs),
         slots=jnp.where(written, slots, ring.NO_SLOT).ravel(),

@@ -13,9 +13,9 @@ class TimeStep(NamedTuple):
 
     observation: Any  # a pytree
     action: Any  # a pytree
-    reward: Array  # any real dtype, may have axes of its own
-    terminated: Array  # bool
-    truncated: Array  # bool
+    reward: Any  # an array of any real dtype, may have axes of its own
+    terminated: Any  # bool
+    truncated: Any  # bool
     extras: Any = ()  # a pytree: recurrent state, log-probabilities, anything
 
 

@@ -176,7 +176,8 @@ class ReferenceStream(ReferenceReplay):
             facts.append(fact)
         return facts
 
-    def draw(self, t, env, discount):
+    def draw(self, place, discount):
+        t, env = place
         if self.view_is_sequences():
             return self.draw_sequence(t, env)
         return self.draw_transition(t, env, discount)

@@ -145,7 +145,7 @@ class StreamLife:
         for row, i in enumerate(ids.tolist()):
             if i in place_of:
                 found = jax.tree.map(lambda leaf, row=row: leaf[row], items)
-                self.check_item(found, self.model.draw(*place_of[i], self.discount()))
+                self.check_item(found, self.model.draw(place_of[i], self.discount()))
 
     def discount(self):
         return float(self.state.discount) if hasattr(self.view, "discount") else None

@@ -90,6 +90,11 @@ def one_environment(replay, ends):
     return replay.add(replay.init(jax.tree.map(lambda leaf: leaf[0, 0], steps)), steps)
 
 
+def plain_steps(rows, envs=1):
+    zeros, never = jnp.zeros((rows, envs)), jnp.zeros((rows, envs), bool)
+    return TimeStep(zeros, zeros, zeros, never, never)
+
+
 def starts_of(replay, state):
     leaves = np.asarray(state.tree.leaves).ravel()
     return np.flatnonzero(leaves[: replay.capacity]).tolist()
@@ -120,8 +125,7 @@ def test_a_start_that_died_is_not_revived():
     state = one_environment(replay, [0] * 6)
     sample = replay.sample(state, jax.random.key(0), 16)
     assert set(np.asarray(sample.ids).tolist()) == {0, 1, 2, 3}
-    two = TimeStep(*[jnp.zeros((2, 1))] * 3, *[jnp.zeros((2, 1), bool)] * 2)
-    later = replay.add(state, two)
+    later = replay.add(state, plain_steps(2))
     updated = replay.update_priorities(later, jnp.array([0, 1, 6, 7]), jnp.full(4, 9.0))
     np.testing.assert_array_equal(updated.tree.leaves, later.tree.leaves)
     assert starts_of(replay, updated) == [2, 3, 4, 5]
@@ -133,8 +137,7 @@ def test_a_retired_start_stays_retired():
     replay = PrioritizedReplay(8, epsilon=0.0, view=Transitions(1, 1))
     state = one_environment(replay, [0] * 4)
     state = replay.update_priorities(state, jnp.array([1]), jnp.zeros(1))
-    one = TimeStep(*[jnp.zeros((1, 1))] * 3, *[jnp.zeros((1, 1), bool)] * 2)
-    state = replay.add(state, one)
+    state = replay.add(state, plain_steps(1))
     assert starts_of(replay, state) == [0, 2, 3]
 
 
@@ -142,8 +145,7 @@ def test_new_starts_get_the_largest_priority_when_they_become_live():
     replay = PrioritizedReplay(16, alpha=1.0, epsilon=0.0, view=Transitions(1, 2))
     state = one_environment(replay, [0] * 4)
     state = replay.update_priorities(state, jnp.array([0]), jnp.array([5.0]))
-    one = TimeStep(*[jnp.zeros((1, 1))] * 3, *[jnp.zeros((1, 1), bool)] * 2)
-    state = replay.add(state, one)
+    state = replay.add(state, plain_steps(1))
     np.testing.assert_array_equal(np.asarray(state.tree.leaves)[0, :4], [5, 1, 5, 0])
 
 
@@ -173,11 +175,8 @@ def test_an_empty_stream_can_be_cut():
 def test_no_rows_change_nothing():
     for view in (Transitions(2), Sequences(2, 3)):
         replay = UniformReplay(8, view=view)
-        flag = jax.ShapeDtypeStruct((), jnp.bool_)
-        state = replay.init(TimeStep(*[jnp.zeros(())] * 3, flag, flag))
-        flags = jnp.zeros((0, 2), bool)
-        none = TimeStep(*[jnp.zeros((0, 2))] * 3, flags, flags)
-        after = replay.add(state, none)
+        state = replay.init(jax.tree.map(lambda leaf: leaf[0, 0], plain_steps(1)))
+        after = replay.add(state, plain_steps(0, envs=2))
         for a, b in zip(jax.tree.leaves(state), jax.tree.leaves(after), strict=True):
             np.testing.assert_array_equal(a, b)
 

@@ -1,0 +1,177 @@
+"""Atari frames from the host into a prioritized stream on the device, where a DQN learns.
+
+Each frame is stored once; stacks of four, n-step returns and next observations are built when they
+are drawn. The picture shows draws with the number of each frame in its episode.
+
+    python examples/atari.py                              # a minute of Breakout
+    python examples/atari.py --game pong --seconds 600
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import agent
+import flax.linen as nn
+import frames_picture
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from atari_games import Games
+from jax import Array
+from stopwatch import Stopwatch
+from tqdm import tqdm
+
+import jaxper
+
+FRAMES = 4  # in a stack
+N_STEP = 3
+DISCOUNT = 0.99
+BATCH_SIZE = 32
+ROWS_BEFORE_LEARNING = 200
+EPSILON = 0.1
+
+
+class Convolutions(nn.Module):
+    """Q-values of all actions for one stack of frames."""
+
+    actions: int
+
+    @nn.compact
+    def __call__(self, observation: dict[str, Array]) -> Array:
+        hidden = observation["pixels"].astype(jnp.float32) / 255
+        hidden = nn.relu(nn.Conv(16, (8, 8), 4, "VALID")(hidden))
+        hidden = nn.relu(nn.Conv(32, (4, 4), 2, "VALID")(hidden))
+        hidden = nn.relu(nn.Dense(128)(hidden.reshape(-1)))
+        return nn.Dense(self.actions)(hidden)
+
+
+class Compiled(NamedTuple):
+    """What runs on the device."""
+
+    act: Callable
+    add: Callable
+    sample: Callable
+    learn: Callable
+    update_priorities: Callable
+
+
+class Run(NamedTuple):
+    """What changes from row to row."""
+
+    key: Array
+    learner: agent.Learner
+    stack: Any  # what the agent sees of each game
+    replay: Any
+
+
+def compiled(network: nn.Module, optimizer: optax.GradientTransformation, replay: Any) -> Compiled:
+    def act(stack, params, observation, first, key):
+        stack = jaxper.stack_frames(stack, observation, first, stack_axis=-1)
+        return stack, agent.act(network, params, key, stack, EPSILON)
+
+    def learn(learner, steps, weights):
+        return agent.learn(network, optimizer, learner, steps, weights)
+
+    return Compiled(
+        act=jax.jit(act, donate_argnums=0),
+        add=jax.jit(replay.add, donate_argnums=0),
+        sample=jax.jit(lambda state, key: replay.sample(state, key, BATCH_SIZE)),
+        learn=jax.jit(learn, donate_argnums=0),
+        update_priorities=jax.jit(replay.update_priorities, donate_argnums=0),
+    )
+
+
+def play(device: Compiled, run: Run, games: Games, watch: Stopwatch) -> Run:
+    """One step of every game, stored."""
+    key, act_key = jax.random.split(run.key)
+    with watch("acting"):
+        observed = games.observation, games.first
+        stack, actions = device.act(run.stack, run.learner.params, *observed, act_key)
+        actions = np.asarray(actions)
+    with watch("games"):
+        step = games.step(actions)
+    with watch("replay"):
+        stored = jax.block_until_ready(device.add(run.replay, step))
+    return Run(key, run.learner, stack, stored)
+
+
+def learn(device: Compiled, run: Run, watch: Stopwatch) -> Run:
+    """One update from a batch, and its new priorities."""
+    key, sample_key = jax.random.split(run.key)
+    with watch("replay"):
+        drawn = jax.block_until_ready(device.sample(run.replay, sample_key))
+    with watch("learning"):
+        learned = device.learn(run.learner, drawn.items, drawn.weights)
+        learner, errors = jax.block_until_ready(learned)
+    with watch("replay"):
+        stored = device.update_priorities(run.replay, drawn.ids, jnp.abs(errors))
+        jax.block_until_ready(stored)
+    return Run(key, learner, run.stack, stored)
+
+
+def train(arguments: argparse.Namespace, replay: Any, games: Games) -> tuple[Run, Stopwatch]:
+    """Plays and learns until the time is up; the watch starts once all is compiled."""
+    network, optimizer = Convolutions(games.actions), optax.adam(1e-4)
+    device, watch = compiled(network, optimizer, replay), Stopwatch()
+    key, stack = jax.random.key(arguments.seed), games.empty_stack(FRAMES)
+    learner = agent.init(network, optimizer, key, jax.tree.map(lambda leaf: leaf[0], stack))
+    run = Run(key, learner, stack, replay.init(games.one_step()))
+    for _ in range(ROWS_BEFORE_LEARNING):
+        run = play(device, run, games, watch)
+    run = learn(device, run, watch)
+
+    watch, end = Stopwatch(), time.perf_counter() + arguments.seconds
+    with tqdm(unit="frame", unit_scale=True) as bar:
+        while time.perf_counter() < end:
+            run = learn(device, play(device, run, games, watch), watch)
+            bar.update(arguments.envs)
+            watch.frames += arguments.envs
+    return run, watch
+
+
+def usual_bytes(replay: Any, games: Games) -> float:
+    """Bytes of a transition whose two stacks are stored with it."""
+    stack = jax.tree.map(lambda leaf: leaf[0], games.empty_stack(FRAMES))
+    number = jnp.float32(0)
+    item = jaxper.Transition(stack, jnp.int32(0), number, number, stack, ())
+    return jaxper.PrioritizedReplay(replay.capacity).nbytes(item) / replay.capacity
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description="Atari into a prioritized stream.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--game", default="breakout", help="an Atari game, as ale-py names it")
+    add("--envs", type=int, default=8, help="games side by side")
+    add("--seconds", type=float, default=60, help="how long to play and learn")
+    add("--capacity", type=int, default=50_000, help="frames that the replay keeps")
+    add("--seed", type=int, default=0, help="random seed")
+    add("--output", type=Path, default=Path("atari_draws.png"), help="picture to write")
+    return parser.parse_args()
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    games = Games(arguments.game, arguments.envs, arguments.seed)
+    view = jaxper.Transitions(
+        arguments.envs, N_STEP, DISCOUNT, FRAMES, stack_axis=-1, autoreset="next_step"
+    )
+    replay = jaxper.PrioritizedReplay(arguments.capacity, alpha=0.5, view=view)
+    run, watch = train(arguments, replay, games)
+    print(watch.report())
+    here = replay.nbytes(games.one_step()) / replay.capacity
+    usual = usual_bytes(replay, games)
+    print(f"bytes per transition: {here:.0f} here, {usual:.0f} as usually stored")
+    drawn = replay.sample(run.replay, jax.random.key(arguments.seed), 2048)
+    frames_picture.draw(jax.tree.map(np.asarray, drawn.items), arguments.output)
+    print(f"{arguments.output} written")
+
+
+if __name__ == "__main__":
+    main()
