@@ -3,7 +3,7 @@
 Each frame is stored once; stacks of four, n-step returns and next observations are built when they
 are drawn. The picture shows draws with the number of each frame in its episode.
 
-    python examples/atari.py                              # a minute of Breakout
+    python examples/atari.py                              # Breakout, about a minute in all
     python examples/atari.py --game pong --seconds 600
 """
 
@@ -149,7 +149,7 @@ def parse_arguments() -> argparse.Namespace:
     add = parser.add_argument
     add("--game", default="breakout", help="an Atari game, as ale-py names it")
     add("--envs", type=int, default=8, help="games side by side")
-    add("--seconds", type=float, default=60, help="how long to play and learn")
+    add("--seconds", type=float, default=45, help="how long to play and learn")
     add("--capacity", type=int, default=50_000, help="frames that the replay keeps")
     add("--seed", type=int, default=0, help="random seed")
     add("--output", type=Path, default=Path("atari_draws.png"), help="picture to write")

@@ -1,15 +1,36 @@
 """The README's Python runs as it stands."""
 
 import re
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Any, NamedTuple
 
+import gymnasium
 import jax
 import jax.numpy as jnp
+import numpy as np
+import pytest
+from ale_py.vector_env import AtariVectorEnv
+from gymnasium.vector import AutoresetMode
+
+import jaxper
 
 README = Path(__file__).parent.parent / "README.md"
+BLOCKS = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
 
 
-def test_the_code_of_the_readme_runs():
+def run(blocks, names):
+    assert blocks
+    for block in blocks:
+        exec(block, names)
+    return names
+
+
+def blocks_with(text):
+    return [block for block in BLOCKS if text in block]
+
+
+def test_a_training_step():
     def act(params, key):
         observation = jax.random.normal(key, (8, 4))
         return {"observation": observation, "target": observation.sum(axis=1)}
@@ -18,8 +39,52 @@ def test_the_code_of_the_readme_runs():
         return items["target"] - items["observation"] @ params
 
     names = {"jax": jax, "jnp": jnp, "act": act, "td_error": td_error, "params": jnp.zeros(4)}
-    blocks = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
-    assert blocks
-    for block in blocks:
-        exec(block, names)
+    names = run(blocks_with("def train_step"), names)
     assert names["losses"][-1] < 0.1 * names["losses"][0]
+
+
+def test_a_stream():
+    zeros, never = jnp.zeros((6, 16)), jnp.zeros((6, 16), bool)
+    frames = jnp.zeros((6, 16, 84, 84), jnp.uint8)
+    steps = jaxper.TimeStep(frames, zeros.astype(jnp.int32), zeros + 1, never, never)
+    names = {"jaxper": jaxper, "jax": jax, "jnp": jnp, "steps": steps, "key": jax.random.key(0)}
+    names["value"] = lambda observation: observation.shape[1] * jnp.ones(len(observation))
+    names = run(blocks_with("frame_stack=4)\nreplay ="), names)
+    np.testing.assert_allclose(names["target"], 1 + 0.99 + 0.99**2 + 0.99**3 * 4, rtol=1e-5)
+
+
+@pytest.mark.skipif(find_spec("gymnax") is None, reason="gymnax is not installed")
+def test_feeding_from_gymnax():
+    import gymnax
+
+    names = {"jaxper": jaxper, "jax": jax, "jnp": jnp, "gymnax": gymnax, "key": jax.random.key(0)}
+    names |= {"Any": Any, "NamedTuple": NamedTuple}
+    names = run(blocks_with("gymnax.make") + blocks_with("class Held"), names)
+    assert int(names["replay"].size(names["state"])) > 0
+    one = jax.tree.map(lambda leaf: leaf[0], names["carry"])
+    held, step = names["Held"](one[1], one[0], jnp.bool_(False)), jax.jit(names["next_step"])
+    ends = 0
+    for key in jax.random.split(jax.random.key(1), 60):
+        before = held
+        held, observation, reward, terminated, truncated = step(key, held, jnp.int32(1))
+        ends += bool(held.ended)
+        assert bool(held.ended) == bool(terminated | truncated)
+        if before.ended:
+            np.testing.assert_array_equal(observation, before.first)
+            assert reward == 0
+        else:
+            assert reward == 1
+    assert ends > 3
+
+
+def test_feeding_from_gymnasium_and_ale():
+    names = {"jaxper": jaxper, "jax": jax, "jnp": jnp, "gymnasium": gymnasium}
+    names |= {"AutoresetMode": AutoresetMode, "AtariVectorEnv": AtariVectorEnv}
+    names = run(blocks_with("AtariVectorEnv("), names)
+    assert int(names["replay"].size(names["state"])) == 4 * 17
+
+
+def test_each_block_is_run():
+    tried = ["def train_step", "frame_stack=4)\nreplay =", "gymnax.make", "class Held"]
+    tried = [block for text in [*tried, "AtariVectorEnv("] for block in blocks_with(text)]
+    assert sorted(tried) == sorted(BLOCKS)
