@@ -8,9 +8,9 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxper import _checks, flags, ring, stream
+from jaxper import _checks, flags, stream
 from jaxper.stream import Stream
-from jaxper.timestep import Sequence, TimeStep
+from jaxper.timestep import Sequence
 
 BOUNDARIES = ("stop", "cross")
 
@@ -83,17 +83,8 @@ class Sequences:
         """What the state holds: nothing."""
         return _checks.no_discount(self, discount)
 
-    def check(
-        self, stored: Stream, steps: Any, priorities: Any, mask: ArrayLike | None
-    ) -> tuple[None, Array | None]:
-        """Refuses what cannot be added."""
-        return stream.check(stored, steps, priorities, mask)
-
-    def write(
-        self, stored: Stream, next_id: Array, count: Array, steps: TimeStep, mask: Array | None
-    ) -> tuple[Stream, ring.Changes]:
-        """Stores steps with leaves [T, num_envs, ...]."""
-        return stream.write(self, stored, next_id, count, steps, mask)
+    check = staticmethod(stream.check)
+    write = stream.write
 
     def first_count(self) -> Array:
         """What makes the first row count as 0."""

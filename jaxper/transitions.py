@@ -9,9 +9,9 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxper import _check_items, _checks, flags, frames, ring, stream
+from jaxper import _check_items, _checks, flags, frames, stream
 from jaxper.stream import Stream
-from jaxper.timestep import TimeStep, Transition
+from jaxper.timestep import Transition
 
 
 @jax.tree_util.register_static
@@ -102,17 +102,8 @@ class Transitions:
         discount = self.discount if discount is None else discount
         return _checks.traceable("discount", discount, _checks.fraction)
 
-    def check(
-        self, stored: Stream, steps: Any, priorities: Any, mask: ArrayLike | None
-    ) -> tuple[None, Array | None]:
-        """Refuses what cannot be added."""
-        return stream.check(stored, steps, priorities, mask)
-
-    def write(
-        self, stored: Stream, next_id: Array, count: Array, steps: TimeStep, mask: Array | None
-    ) -> tuple[Stream, ring.Changes]:
-        """Stores steps with leaves [T, num_envs, ...]."""
-        return stream.write(self, stored, next_id, count, steps, mask)
+    check = staticmethod(stream.check)
+    write = stream.write
 
     def first_count(self) -> tuple[()]:
         """Nothing is counted along the stream."""

@@ -78,7 +78,7 @@ def test_feeding_from_gymnax():
 
 
 def test_feeding_from_gymnasium_and_ale():
-    names = {"jaxper": jaxper, "jax": jax, "jnp": jnp, "gymnasium": gymnasium}
+    names: dict[str, Any] = {"jaxper": jaxper, "jax": jax, "jnp": jnp, "gymnasium": gymnasium}
     names |= {"AutoresetMode": AutoresetMode, "AtariVectorEnv": AtariVectorEnv}
     names = run(blocks_with("AtariVectorEnv("), names)
     assert int(names["replay"].size(names["state"])) == 4 * 17

@@ -7,43 +7,12 @@ import numpy as np
 import pytest
 from stream_lives import StreamLife, make
 from test_transforms import MANY, in_a_loop, side_by_side, temporary_bytes
+from training import ENVS, STEP, add, add_first, init, learn_first
 
-from jaxper import PrioritizedReplay, Sequences, TimeStep, Transitions, UniformReplay, cut
+from jaxper import PrioritizedReplay, Sequences, Transitions, UniformReplay, cut
 
-FLAG = jax.ShapeDtypeStruct((), jnp.bool_)
-STEP = TimeStep(jax.ShapeDtypeStruct((5,), jnp.float32), jnp.int32(0), jnp.float32(0), FLAG, FLAG)
-ROWS, ENVS = 2, 4
 TRANSITIONS = Transitions(ENVS, 3, frame_stack=2, padding="zeros", autoreset="next_step")
 SEQUENCES = Sequences(ENVS, 5, 2)
-
-
-def add(replay, state, key):
-    keys = jax.random.split(key, 3)
-    shape = (ROWS, ENVS)
-    steps = TimeStep(
-        observation=jax.random.normal(keys[0], (*shape, 5)),
-        action=jnp.zeros(shape, jnp.int32),
-        reward=jax.random.normal(keys[1], shape),
-        terminated=jax.random.bernoulli(keys[2], 0.2, shape),
-        truncated=jnp.zeros(shape, bool),
-    )
-    return replay.add(state, steps)
-
-
-def learn(replay, state, key):
-    sample = replay.sample(state, key, 16, beta=0.5)
-    leaves = [leaf.reshape(16, -1).astype(jnp.float32) for leaf in jax.tree.leaves(sample.items)]
-    priorities = jnp.abs(sum(leaf.sum(axis=1) for leaf in leaves)) * sample.weights
-    return replay.update_priorities(state, sample.ids, priorities), priorities.sum()
-
-
-def add_first(replay, state, key):
-    return learn(replay, add(replay, state, key), key)
-
-
-def learn_first(replay, state, key):
-    state, output = learn(replay, state, key)
-    return add(replay, state, key), output
 
 
 @pytest.mark.parametrize("view", [TRANSITIONS, SEQUENCES], ids=repr)
@@ -53,14 +22,14 @@ def test_scan_under_vmap_is_a_loop(view):
 
     @jax.jit
     def together(keys):
-        states = jax.vmap(lambda _: replay.init(STEP))(jnp.arange(3))
+        states = jax.vmap(lambda _: init(replay))(jnp.arange(3))
         one = jax.vmap(lambda state, key: add_first(replay, state, key))
         return jax.lax.scan(one, states, keys.swapaxes(0, 1))
 
     step = jax.jit(add_first)
     states, outputs = together(keys)
     for seed in range(3):
-        state = replay.init(STEP)
+        state = init(replay)
         for i, key in enumerate(keys[seed]):
             state, output = step(replay, state, key)
             np.testing.assert_allclose(outputs[i, seed], output, rtol=1e-4)
@@ -89,15 +58,15 @@ CASES = [
 @pytest.mark.parametrize(("replay", "step"), CASES)
 def test_nothing_is_copied_under_donation(replay, step):
     """Temporary memory is that of the batch; leaves of the tree take 66 kB, the storage 475 kB."""
-    state = jax.eval_shape(replay.init, STEP)
-    states = jax.eval_shape(jax.vmap(lambda _: replay.init(STEP)), jnp.arange(MANY))
+    state = jax.eval_shape(lambda: init(replay))
+    states = jax.eval_shape(jax.vmap(lambda _: init(replay)), jnp.arange(MANY))
     assert temporary_bytes(in_a_loop(step), replay, state) < 25_000
     assert temporary_bytes(in_a_loop(side_by_side(step)), replay, states) < MANY * 25_000
 
 
 def test_a_cut_is_in_place():
     replay = PrioritizedReplay(LARGE, view=TRANSITIONS)
-    state = jax.eval_shape(replay.init, STEP)
+    state = jax.eval_shape(lambda: init(replay))
     assert temporary_bytes(lambda replay, state, key: cut(state), replay, state) < 1000
 
 

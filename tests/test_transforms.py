@@ -6,37 +6,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from lives import Life
+from training import ITEM, add, add_first, init, learn, learn_first
 
 from jaxper import PrioritizedReplay, UniformReplay
 
 CAPACITY = 100
-BATCH = 16
-ITEM = {"x": jax.ShapeDtypeStruct((5,), jnp.float32), "step": jax.ShapeDtypeStruct((), jnp.int32)}
 REPLAYS = [
     PrioritizedReplay(CAPACITY),
     PrioritizedReplay(CAPACITY, normalize="buffer", strategy="iid"),
     UniformReplay(CAPACITY),
 ]
-
-
-def add(replay, state, key):
-    rows = {"x": jax.random.normal(key, (12, 5)), "step": jnp.arange(12, dtype=jnp.int32)}
-    return replay.add(state, rows, mask=rows["step"] != 3)
-
-
-def learn(replay, state, key):
-    sample = replay.sample(state, key, BATCH, beta=0.5)
-    priorities = jnp.abs(sample.items["x"][:, 0] * sample.weights)
-    return replay.update_priorities(state, sample.ids, priorities), priorities.sum()
-
-
-def add_first(replay, state, key):
-    return learn(replay, add(replay, state, key), key)
-
-
-def learn_first(replay, state, key):
-    state, output = learn(replay, state, key)
-    return add(replay, state, key), output
 
 
 @pytest.mark.parametrize("replay", REPLAYS, ids=repr)
@@ -47,7 +26,7 @@ def test_scan_is_a_loop(replay):
     for key in keys:
         state, output = step(replay, state, key)
         outputs.append(output)
-    scanned = jax.lax.scan(lambda s, key: add_first(replay, s, key), replay.init(ITEM), keys)
+    scanned = jax.lax.scan(lambda s, key: add_first(replay, s, key), init(replay), keys)
     chex.assert_trees_all_close(scanned, (state, jnp.stack(outputs)), rtol=1e-5)
 
 
@@ -126,8 +105,8 @@ def test_nothing_is_copied_under_donation(replay, step):
     """
     if isinstance(replay, UniformReplay) and step is learn_first:
         pytest.skip("XLA copies: nothing orders the add after a draw that changed no state")
-    state = jax.eval_shape(replay.init, ITEM)
-    states = jax.eval_shape(jax.vmap(lambda _: replay.init(ITEM)), jnp.arange(MANY))
+    state = jax.eval_shape(lambda: init(replay))
+    states = jax.eval_shape(jax.vmap(lambda _: init(replay)), jnp.arange(MANY))
     assert temporary_bytes(step, replay, state) < 20_000
     assert temporary_bytes(in_a_loop(step), replay, state) < 20_000
     assert temporary_bytes(side_by_side(step), replay, states) < MANY * 20_000
