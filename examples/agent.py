@@ -54,8 +54,12 @@ def q_values(network: nn.Module, params: Any, observation: Array) -> Array:
 
 def act(network: nn.Module, params: Any, key: Array, observations: Array, epsilon: Any) -> Array:
     """Epsilon-greedy actions, int32 [B], for observations [B, ...]."""
+    return explore(key, jax.vmap(partial(q_values, network, params))(observations), epsilon)
+
+
+def explore(key: Array, q: Array, epsilon: Any) -> Array:
+    """Epsilon-greedy actions, int32 [B], for Q-values [B, actions]."""
     greedy_key, action_key = jax.random.split(key)
-    q = jax.vmap(partial(q_values, network, params))(observations)
     random = jax.random.randint(action_key, q.shape[:1], 0, q.shape[1])
     explore = jax.random.uniform(greedy_key, q.shape[:1]) < epsilon
     return jnp.where(explore, random, jnp.argmax(q, axis=1))
@@ -85,8 +89,13 @@ def learn(
         return jnp.mean(weights * huber), errors
 
     gradients, errors = jax.grad(loss, has_aux=True)(learner.params)
+    return step(optimizer, learner, gradients), errors
+
+
+def step(optimizer: optax.GradientTransformation, learner: Learner, gradients: Any) -> Learner:
+    """The learner after one step along the gradients."""
     change, optimizer_state = optimizer.update(gradients, learner.optimizer, learner.params)
-    params = optax.apply_updates(learner.params, change)
+    params: Any = optax.apply_updates(learner.params, change)
     updates = learner.updates + 1
     target_params = optax.periodic_update(params, learner.target_params, updates, TARGET_PERIOD)
-    return Learner(params, target_params, optimizer_state, updates), errors
+    return Learner(params, target_params, optimizer_state, updates)

@@ -5,6 +5,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from jaxper import _checks
 from jaxper.timestep import TimeStep
 
 
@@ -27,9 +28,12 @@ def time_step(item: Any) -> TimeStep:
     for name in ("terminated", "truncated"):
         flag = getattr(spec, name)
         if not _is_array(flag) or flag.shape != () or flag.dtype != jnp.bool_:
-            raise ValueError(f"{name} must be one bool, shape (), got {flag}; write jnp.bool_(0)")
+            raise ValueError(
+                f"{name} must be one bool, shape (), got {flag}; write jnp.bool_(False), or of "
+                f"many steps jax.tree.map(lambda leaf: leaf[0, 0], steps)"
+            )
     reward = spec.reward
-    if not _is_array(reward) or not _is_real(reward.dtype):
+    if not _is_array(reward) or not _checks.is_real(reward.dtype):
         raise ValueError(f"reward must be one array of a real dtype, got {reward}")
     return spec
 
@@ -67,6 +71,8 @@ def stack(stack: Any, observation: Any, leading: tuple[int, ...], axis: int) -> 
             )
         axis_fits(axis, new.ndim - len(leading), leaf)
         at = axis + len(leading) if axis >= 0 else axis + old.ndim
+        if 0 in old.shape[at : at + 1]:
+            raise ValueError(f"stack{leaf} must hold at least one frame, got shape {old.shape}")
         without = old.shape[:at] + old.shape[at + 1 :]
         if without != new.shape or old.ndim != new.ndim + 1:
             raise ValueError(
@@ -87,10 +93,6 @@ def axis_fits(axis: int, ndim: int, leaf: str) -> None:
 
 def _is_array(leaf: Any) -> bool:
     return hasattr(leaf, "dtype")
-
-
-def _is_real(dtype: Any) -> bool:
-    return jnp.issubdtype(dtype, jnp.integer) or jnp.issubdtype(dtype, jnp.floating)
 
 
 def _same_structure(name: str, batch: Any, whose: str, storage: Any) -> None:
@@ -122,6 +124,12 @@ def _check_shape(leaf: str, got: Any, stored: Any, count: str) -> None:
         hint = "; for one item, or one row of steps, write jax.tree.map(lambda leaf: leaf[None], x)"
     elif got.ndim == stored.ndim > 1 and (got.shape[0], *got.shape[2:]) == inner:
         hint = "; rows come first: write jax.tree.map(lambda leaf: leaf.swapaxes(0, 1), x)"
+    elif len(inner) > 0 and got.shape == inner[1:]:
+        hint = "; for one step write jax.tree.map(lambda leaf: leaf[None, None], x)"
+    elif len(inner) > 0 and got.shape[1:] == inner[1:] and got.ndim == len(inner):
+        hint = "; where steps were flattened write jax.tree.map(lambda leaf: leaf.reshape(" + (
+            f"-1, {inner[0]}, *leaf.shape[1:]), x)"
+        )
     expected = ", ".join(map(str, (count, *inner)))
     raise ValueError(f"{leaf} must have shape [{expected}], got {list(got.shape)}{hint}")
 

@@ -23,10 +23,7 @@ def count(name: str, value: Any) -> int:
 
 def not_negative(name: str, value: Any) -> float:
     """A finite number >= 0, as a float."""
-    try:
-        number = math.nan if isinstance(value, str) else float(value)
-    except (TypeError, ValueError):
-        number = math.nan
+    number = _number(value)
     if not 0 <= number < math.inf:
         raise ValueError(f"{name} must be a finite number and at least 0, got {value!r}")
     return number
@@ -34,8 +31,8 @@ def not_negative(name: str, value: Any) -> float:
 
 def fraction(name: str, value: Any) -> float:
     """A number from 0 to 1, as a float."""
-    number = not_negative(name, value)
-    if number > 1:
+    number = _number(value)
+    if not 0 <= number <= 1:
         raise ValueError(f"{name} must be from 0 to 1, got {value!r}")
     return number
 
@@ -136,7 +133,10 @@ def same_shape(name: str, array: Array, other_name: str, other: Array) -> None:
 
 
 def integer(name: str, value: Any) -> int:
+    """An int that is known when tracing."""
     try:
+        if isinstance(value, bool):
+            raise TypeError
         return operator.index(value)
     except TypeError:
         raise ValueError(
@@ -146,10 +146,25 @@ def integer(name: str, value: Any) -> int:
 
 
 def real(name: str, values: ArrayLike) -> Array:
+    """Integers or floats of any shape."""
     array = jnp.asarray(values)
-    if not (jnp.issubdtype(array.dtype, jnp.integer) or jnp.issubdtype(array.dtype, jnp.floating)):
-        raise ValueError(f"{name} must be real, got {array.dtype}; for |TD errors| write jnp.abs")
+    if not is_real(array.dtype):
+        complex_hint = "; write jnp.abs" if jnp.iscomplexobj(array) else ""
+        raise ValueError(f"{name} must be real, got {array.dtype}{complex_hint}")
     return array
+
+
+def is_real(dtype: Any) -> bool:
+    """Whether it is a dtype of integers or floats."""
+    return jnp.issubdtype(dtype, jnp.integer) or jnp.issubdtype(dtype, jnp.floating)
+
+
+def _number(value: Any) -> float:
+    """A float; NaN where `value` is no number."""
+    try:
+        return math.nan if isinstance(value, str | bool) else float(value)
+    except (TypeError, ValueError):
+        return math.nan
 
 
 def _shaped(name: str, array: Array, shape: tuple[int, ...]) -> None:

@@ -26,9 +26,14 @@ def has(flags: Array, bit: np.uint8) -> Array:
     return (flags & bit) != 0
 
 
+def mark(rows: Array, bit: np.uint8) -> Array:
+    """Flags with the bits set in `rows`, a bool."""
+    return jnp.where(rows, bit, np.uint8(0))
+
+
 def ended(flags: Array) -> Array:
-    """Whether the row is the last step of an episode, bool."""
-    return has(flags, TERMINATED | TRUNCATED) & ~has(flags, IGNORED)
+    """Whether rows that are not ignored are the last of their episode, bool."""
+    return has(flags, TERMINATED | TRUNCATED)
 
 
 def of_rows(prior: Array, terminated: Array, truncated: Array, autoreset: str) -> Array:
@@ -43,14 +48,14 @@ def of_rows(prior: Array, terminated: Array, truncated: Array, autoreset: str) -
     Returns:
       uint8 [T, num_envs].
     """
-    flags = terminated * TERMINATED | truncated * TRUNCATED
+    flags = mark(terminated, TERMINATED) | mark(truncated, TRUNCATED)
     if autoreset == "same_step":
-        flags |= ended(flags) * LAST | (truncated & ~terminated) * CUT
+        flags |= mark(ended(flags), LAST) | mark(truncated & ~terminated, CUT)
     else:
         after_end = ended(prior) & ~has(prior, LAST)
-        flags |= _ignored(after_end, terminated | truncated) * (IGNORED | LAST)
-    before = jnp.concatenate([prior[None], flags[:-1]])
-    return flags | has(before, LAST) * FIRST
+        flags |= mark(_ignored(after_end, terminated | truncated), IGNORED | LAST)
+    before = jnp.concatenate([prior[None], flags])[:-1]
+    return flags | mark(has(before, LAST), FIRST)
 
 
 def _ignored(after_end: Array, flagged: Array) -> Array:
@@ -62,13 +67,13 @@ def _ignored(after_end: Array, flagged: Array) -> Array:
     row = np.arange(len(flagged), dtype=np.int32)[:, None]
     unflagged_before = jnp.concatenate([jnp.zeros_like(flagged[:1]), ~flagged[:-1]])
     began = jax.lax.cummax(jnp.where(unflagged_before, row, 0))
-    return ((row - began) % 2 == 1) ^ (after_end & (began == 0))
+    return ((row - began) % 2 == 1) ^ (after_end[None] & (began == 0))
 
 
 def broken(flags: Array) -> Array:
     """The flags of rows after which the stream breaks: a step that did not terminate is cut."""
     step = ~has(flags, TERMINATED | IGNORED)
-    return flags | LAST | step * (TRUNCATED | CUT)
+    return flags | LAST | mark(step, TRUNCATED | CUT)
 
 
 def count(before: Array, begins: Array, period: int) -> Array:
@@ -81,6 +86,6 @@ def count(before: Array, begins: Array, period: int) -> Array:
     """
     row = np.arange(len(begins), dtype=np.int32)[:, None]
     began = jax.lax.cummax(jnp.where(begins, row, -1))
-    since = before + np.uint32(1) + (row % period).astype(np.uint32)
+    since = before[None] + np.uint32(1) + (row % period).astype(np.uint32)
     since = jnp.where(began < 0, since, (row - began).astype(jnp.uint32))
     return since % np.uint32(period)

@@ -29,13 +29,15 @@ def read(
     """
     if count == 1:
         return stream.read(stored.observation, rows, envs)
-    back = jnp.arange(count - 1, -1, -1, dtype=jnp.int32)
+    back = jnp.arange(count - 1, -1, -1, dtype=jnp.int32)[None]
     held = jnp.minimum(back, since_first[:, None])
     at = stream.moved(stored, rows[:, None], -held)
     frames = stream.read(stored.observation, at, envs[:, None])
     if pad == "zeros":
         before = back > since_first[:, None]
-        frames = jax.tree.map(lambda leaf: jnp.where(_like(before, leaf), 0, leaf), frames)
+        frames = jax.tree.map(
+            lambda leaf: jnp.where(_like(before, leaf), jnp.zeros_like(leaf), leaf), frames
+        )
     return jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 1, _axis(axis, leaf.ndim, 1)), frames)
 
 
@@ -70,6 +72,7 @@ def stack_frames(
     [1.0, 1.0, 5.0]
     """
     _checks.choice("padding", padding, PADDINGS)
+    stack_axis = _checks.integer("stack_axis", stack_axis)
     first = _checks.boolean("first", first)
     _check_items.stack(stack, observation, first.shape, stack_axis)
 

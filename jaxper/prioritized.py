@@ -212,7 +212,7 @@ class PrioritizedReplay:
     def stats(self, state: PrioritizedState) -> stats.Stats:
         """Scalars for logging, also from inside a compiled step. Reads the whole tree."""
         return stats.Stats(
-            fill=state.stored / jnp.float32(self.capacity),
+            fill=state.stored.astype(jnp.float32) / self.capacity,
             max_priority=state.max_priority,
             rejected=state.rejected,
             stale=state.stale,

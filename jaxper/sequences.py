@@ -22,7 +22,11 @@ class Sequences:
 
     A start is live once steps t ... t+length-1 are stored and until step t is overwritten; dead are
     starts where the mask of `add` is False. The last step of a sequence and a *cut* step have no
-    next observation: take length = burn-in + train + 1.
+    next observation: take length = burn-in + train + 1, and learn from the steps of
+
+        mask & (terminated | next_is_here),    next_is_here = append(~first[1:], False)
+
+    A truncated step whose final observation was stored (`"next_step"`) has it in the row after.
 
     Args:
       num_envs: environments in lockstep: the same ones in the same order at every add.
@@ -105,7 +109,7 @@ class Sequences:
     def read(self, stored: Stream, discount: tuple[()], slots: Array) -> Sequence:
         """The sequences that start at `slots`, int32 [B]."""
         rows, envs = stream.place(stored, slots)
-        column = jnp.arange(self.length, dtype=jnp.int32)
+        column = jnp.arange(self.length, dtype=jnp.int32)[None]
         at = stream.moved(stored, rows[:, None], column)
         bits = stream.read(stored.flags, at, envs[:, None])
         if self.boundaries == "cross":
@@ -144,7 +148,9 @@ def sequence_priority(td_errors: ArrayLike, mask: ArrayLike, eta: ArrayLike = 0.
     mask = _checks.boolean("mask", mask)
     eta = _checks.traceable("eta", eta, _checks.fraction)
     _checks.same_shape("mask", mask, "td_errors", errors)
+    if errors.ndim == 0:
+        raise ValueError("td_errors must have shape [..., length], got ()")
     errors = jnp.where(mask, errors, 0)
-    count = jnp.maximum(jnp.sum(mask, axis=-1), 1)
-    mean = jnp.sum(errors, axis=-1) / count
+    count = jnp.sum(mask, axis=-1, keepdims=True, dtype=jnp.float32)
+    mean = jnp.sum(errors / jnp.maximum(count, 1), axis=-1)
     return eta * jnp.max(errors, axis=-1, initial=0) + (1 - eta) * mean

@@ -38,7 +38,7 @@ def of_tree(tree: sum_tree.SumTree) -> dict[str, Array]:
     return {
         "size": size,
         "total": sum_tree.total(tree),
-        "mean": sum_tree.total(tree) / jnp.maximum(size, 1),
+        "mean": sum_tree.total(tree) / jnp.maximum(size, 1).astype(jnp.float32),
         "smallest": jnp.where(size > 0, smallest, 0),
         "largest": largest,
         "effective_sample_size": _sum(scaled) ** 2 / jnp.maximum(squares, 1),

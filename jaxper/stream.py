@@ -74,6 +74,11 @@ def check(
             "add takes no priorities for a stream, whose new starts get max_priority; leave them "
             "out, and write update_priorities(state, sample.ids, priorities) once they were drawn"
         )
+    if not isinstance(steps, TimeStep):
+        raise ValueError(
+            f"a stream stores steps, got {type(steps).__name__}; write jaxper.TimeStep("
+            f"observation, action, reward, terminated, truncated) with leaves [T, num_envs, ...]"
+        )
     flag = jax.ShapeDtypeStruct(stream.flags.shape, jnp.bool_)
     expected = TimeStep(stream.observation, stream.action, stream.reward, flag, flag, stream.extras)
     rows = _check_items.rows("steps", steps, expected, "T")
@@ -135,7 +140,7 @@ def write(
         action=put(stream.action, steps.action),
         reward=put(stream.reward, steps.reward),
         extras=put(stream.extras, steps.extras),
-        flags=put(stream.flags, bits | starts * flags.START),
+        flags=put(stream.flags, bits | flags.mark(starts, flags.START)),
         count=count,
     )
     return stream, _changes(view, stream, moved(stream, newest, len(bits)), stored, len(bits))
@@ -147,8 +152,8 @@ def _changes(
     """Which starts died or became live when the `added` rows up to `newest` were written.
 
     Rows are told by their age, 0 for the newest. Those of age `span` to `span + added - 1` are
-    complete now and were not before. Once a row was overwritten, the `history` oldest rows lack
-    what a draw from them would read.
+    complete now and were not before; where none is stored at that age, its flags are 0 and it is no
+    start. Once a row was overwritten, the `history` oldest rows lack what a draw would read.
     """
     total, num_envs = stream.flags.shape
     newly = np.arange(added, dtype=np.int32)
@@ -158,13 +163,11 @@ def _changes(
     complete = (age >= view.span) & (age < view.span + added)
     oldest = age >= total - view.history
 
-    stored_rows = stored // num_envs
-    overwriting = stored_rows > total - added
+    overwriting = stored // num_envs > total - added
     rows = moved(stream, newest, -age)
     bits = stream.flags.at[rows[:, 0]].get(mode="promise_in_bounds")
-    exists = age < jnp.minimum(stored_rows, total - added) + added
-    written = exists & ((age < added) | complete | (oldest & overwriting))
-    slots = rows * np.uint32(num_envs) + np.arange(num_envs, dtype=np.uint32)
+    written = (age < added) | complete | (oldest & overwriting)
+    slots = rows * np.uint32(num_envs) + np.arange(num_envs, dtype=np.uint32)[None]
     live = view.may_start(bits) & complete & ~(oldest & overwriting)
     return ring.Changes(
         count=jnp.uint32(added * num_envs),
@@ -196,7 +199,7 @@ def cut(state: Any) -> Any:
     >>> int(replay.size(replay.add(state, steps))), int(replay.size(replay.add(cut(state), steps)))
     (1, 0)
     """
-    stream = state.storage
+    stream = getattr(state, "storage", None)
     if not isinstance(stream, Stream):
         raise ValueError("only a stream can be cut: a replay with view=Transitions(...) or similar")
     row = newest_row(stream, state.next_id)

@@ -121,7 +121,7 @@ class Transitions:
         """The transitions that start at `slots`, int32 [B]."""
         rows, envs = stream.place(stored, slots)
         start = self.frame_stack - 1  # the column of step t in what follows
-        window = np.arange(-start, self.n_step + 1, dtype=np.int32)
+        window = np.arange(-start, self.n_step + 1, dtype=np.int32)[None]
         at = stream.moved(stored, rows[:, None], window)
         bits = stream.read(stored.flags, at, envs[:, None])
         counted = _counted(bits[:, start:-1])
@@ -148,7 +148,7 @@ class Transitions:
 
 def _counted(bits: Array) -> Array:
     """Which steps, of flags [B, n_step], belong to the fold: bool [B, n_step]."""
-    column = np.arange(bits.shape[1], dtype=np.int32)
+    column = np.arange(bits.shape[1], dtype=np.int32)[None]
     end = jnp.where(flags.ended(bits), column, bits.shape[1])
     end = jnp.min(end, axis=1, keepdims=True)
     return (column < end) | ((column == end) & ~flags.has(bits, flags.CUT))
@@ -158,7 +158,7 @@ def _fold(rewards: Array, counted: Array, discount: Array) -> Array:
     """Discounted sums of the rewards [B, n_step, ...] that are counted, float32 [B, ...]."""
     trailing = (1,) * (rewards.ndim - 2)
     powers = discount ** np.arange(counted.shape[1], dtype=np.float32)
-    terms = rewards.astype(jnp.float32) * powers.reshape(-1, *trailing)
+    terms = rewards.astype(jnp.float32) * powers.reshape(1, -1, *trailing)
     return jnp.sum(jnp.where(counted.reshape(counted.shape + trailing), terms, 0), axis=1)
 
 
@@ -169,6 +169,6 @@ def _since_first(bits: Array, column: Array | int) -> Array:
       bits: uint8 [B, W], flags of consecutive rows.
       column: one, or [B, 1].
     """
-    columns = np.arange(bits.shape[1], dtype=np.int32)
+    columns = np.arange(bits.shape[1], dtype=np.int32)[None]
     begins = flags.has(bits, flags.FIRST) & (columns <= column)
     return jnp.min(jnp.where(begins, column - columns, bits.shape[1]), axis=1)

@@ -138,7 +138,7 @@ class UniformReplay:
         one = jnp.minimum(total, 1)
         return stats.Stats(
             size=size,
-            fill=state.stored / jnp.float32(self.capacity),
+            fill=state.stored.astype(jnp.float32) / self.capacity,
             total=total,
             mean=one,
             smallest=one,

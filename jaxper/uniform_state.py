@@ -77,4 +77,4 @@ def probabilities(replay: UniformReplay, state: UniformState, ids: Array) -> Arr
     live = ring.is_stored(ids, state.next_id, state.stored, replay.capacity)
     if state.tree != ():
         live &= sum_tree.get(state.tree, ring.slot_of(ids, replay.capacity)) > 0
-    return live / jnp.maximum(size(state), 1).astype(jnp.float32)
+    return live.astype(jnp.float32) / jnp.maximum(size(state), 1).astype(jnp.float32)

@@ -32,6 +32,18 @@ def test_stacks_while_acting_are_those_that_are_drawn(padding, axis):
     np.testing.assert_array_equal(drawn, np.concatenate(acting[:-1]))
 
 
+@pytest.mark.parametrize("padding", ["repeat", "zeros"])
+@pytest.mark.parametrize("dtype", [jnp.bool_, jnp.uint8, jnp.bfloat16])
+def test_dtypes_are_kept(padding, dtype):
+    replay = UniformReplay(8, view=Transitions(1, frame_stack=3, padding=padding))
+    zeros, never = jnp.zeros((4, 1)), jnp.zeros((4, 1), bool)
+    steps = TimeStep(jnp.ones((4, 1, 2), dtype), zeros, zeros, never, never)
+    state = replay.add(replay.init(jax.tree.map(lambda leaf: leaf[0, 0], steps)), steps)
+    assert replay.get(state, jnp.arange(3)).observation.dtype == dtype
+    stack = stack_frames(jnp.zeros((3, 2), dtype), jnp.ones(2, dtype), True, padding=padding)
+    assert stack.dtype == dtype
+
+
 def test_one_environment_or_many():
     stack = jnp.arange(6.0).reshape(3, 2)
     new = jnp.array([7.0, 8.0])
@@ -49,6 +61,8 @@ def test_one_environment_or_many():
     [
         ((jnp.zeros((3, 2)), jnp.zeros(3), True), {}, r"stack must have the shape of the obs"),
         ((jnp.zeros((3, 2)), jnp.zeros(2), True), {"stack_axis": 2}, "stack_axis must be from -2"),
+        ((jnp.zeros((3, 2)), jnp.zeros(2), True), {"stack_axis": 0.0}, "stack_axis must be an int"),
+        ((jnp.zeros((0, 2)), jnp.zeros(2), True), {}, "must hold at least one frame"),
         ((jnp.zeros((3, 2)), jnp.zeros(2), 1), {}, r"first must be bool, got int32"),
         ((jnp.zeros((3, 2)), jnp.zeros(2, jnp.uint8), True), {}, "must have dtype float32, as in"),
         ((jnp.zeros((3, 2)), {"a": jnp.zeros(2)}, True), {}, "structure of stack"),

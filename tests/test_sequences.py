@@ -21,6 +21,12 @@ def test_priorities_of_sequences():
     assert found.dtype == jnp.float32
 
 
+def test_large_errors_do_not_overflow_on_the_way():
+    errors, mask = jnp.full(4, 3e38), jnp.ones(4, bool)
+    np.testing.assert_allclose(sequence_priority(errors, mask, 1.0), 3e38, rtol=1e-5)
+    np.testing.assert_allclose(sequence_priority(errors, mask, 0.5), 3e38, rtol=1e-5)
+
+
 def test_arguments_that_do_not_fit():
     with pytest.raises(ValueError, match="mask must have the shape of td_errors"):
         sequence_priority(jnp.ones((2, 3)), jnp.ones(3, bool))
@@ -28,5 +34,7 @@ def test_arguments_that_do_not_fit():
         sequence_priority(jnp.ones(3), jnp.ones(3))
     with pytest.raises(ValueError, match="td_errors must be real"):
         sequence_priority(jnp.ones(3, jnp.complex64), jnp.ones(3, bool))
+    with pytest.raises(ValueError, match="td_errors must have shape"):
+        sequence_priority(1.0, True)
     with pytest.raises(ValueError, match="eta must be from 0 to 1"):
         sequence_priority(jnp.ones(3), jnp.ones(3, bool), eta=2.0)

@@ -23,11 +23,12 @@ def steps(rows, envs):
 VIEWS = {
     "num_envs must be from 1": lambda: Transitions(0),
     "num_envs must be an integer": lambda: Transitions(2.0),  # type: ignore
+    "n_step must be an integer known when tracing, got True": lambda: Transitions(1, n_step=True),
     "n_step must be from 1": lambda: Transitions(1, n_step=0),
     "frame_stack must be from 1": lambda: Transitions(1, frame_stack=-1),
     "stack_axis must be an integer": lambda: Transitions(1, stack_axis=None),  # type: ignore
     "discount must be from 0 to 1, got 1.5": lambda: Transitions(1, discount=1.5),
-    "discount must be a finite number": lambda: Transitions(1, discount=np.nan),
+    "discount must be from 0 to 1, got nan": lambda: Transitions(1, discount=np.nan),
     "padding must be one of 'repeat', 'zeros', got 'edge'": lambda: Transitions(1, padding="edge"),
     "autoreset must be one of 'same_step', 'next_step', got 'disabled'": lambda: Transitions(
         1, autoreset="disabled"
@@ -83,7 +84,13 @@ BAD_STEPS = {
     r"structure given to init.*only one of them has steps.extras": steps(2, 3)._replace(
         extras=jnp.zeros((2, 3))
     ),
-    r"structure given to init": tuple(steps(2, 3)),
+    r"a stream stores steps, got tuple; write jaxper.TimeStep": tuple(steps(2, 3)),
+    r"observation\['x'\] must .* got \[3\]; for one step .*leaf\[None, None\]": (
+        jax.tree.map(lambda leaf: leaf[0, 0], steps(1, 1))
+    ),
+    r"observation\['x'\] must .* got \[6, 3\]; where steps were flattened .*reshape\(-1, 3, ": (
+        jax.tree.map(lambda leaf: leaf.reshape(6, *leaf.shape[2:]), steps(2, 3))
+    ),
 }
 
 
@@ -114,7 +121,7 @@ def test_arguments_of_add(replay):
     [
         ({"observation": jnp.zeros(3)}, "a stream stores steps, got dict; write jaxper.TimeStep"),
         (STEP._replace(terminated=jnp.float32(0)), "terminated must be one bool"),
-        (STEP._replace(truncated=jnp.zeros(3, bool)), "truncated must be one bool"),
+        (STEP._replace(truncated=jnp.zeros(3, bool)), "truncated must be one bool.*leaf.0, 0."),
         (STEP._replace(terminated=()), "terminated must be one bool"),
         (STEP._replace(reward=jnp.bool_(0)), "reward must be one array of a real dtype"),
         (STEP._replace(reward={"a": jnp.zeros(())}), "reward must be one array"),
@@ -144,5 +151,6 @@ def test_an_axis_for_frames_that_does_not_fit():
 
 def test_only_streams_are_cut():
     replay = UniformReplay(4, view=Items())
-    with pytest.raises(ValueError, match="only a stream can be cut"):
-        cut(replay.init(STEP))
+    for state in (replay.init(STEP), None):
+        with pytest.raises(ValueError, match="only a stream can be cut"):
+            cut(state)

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from stream_lives import StreamLife, make
 from test_transforms import MANY, in_a_loop, side_by_side, temporary_bytes
-from training import ENVS, STEP, add, add_first, init, learn_first
+from training import ENVS, STEP, add, add_first, init, learn_first, random_steps
 
-from jaxper import PrioritizedReplay, Sequences, Transitions, UniformReplay, cut
+from jaxper import Items, PrioritizedReplay, Sequences, Transitions, UniformReplay, cut
 
 TRANSITIONS = Transitions(ENVS, 3, frame_stack=2, padding="zeros", autoreset="next_step")
 SEQUENCES = Sequences(ENVS, 5, 2)
@@ -68,6 +68,17 @@ def test_a_cut_is_in_place():
     replay = PrioritizedReplay(LARGE, view=TRANSITIONS)
     state = jax.eval_shape(lambda: init(replay))
     assert temporary_bytes(lambda replay, state, key: cut(state), replay, state) < 1000
+
+
+@pytest.mark.parametrize("view", [Items(), TRANSITIONS, SEQUENCES], ids=repr)
+def test_promotion_is_never_left_to_jax(view):
+    replay = UniformReplay(10 * ENVS, view=view)
+    steps = random_steps(jax.random.key(0))
+    steps = steps if not isinstance(view, Items) else steps.observation[:, 0]
+    state = replay.init(STEP if not isinstance(view, Items) else STEP.observation)
+    with jax.numpy_dtype_promotion("strict"), jax.numpy_rank_promotion("raise"):
+        state = jax.jit(replay.add)(state, steps)
+        jax.jit(lambda state, key: replay.sample(state, key, 4))(state, jax.random.key(1))
 
 
 @pytest.mark.parametrize("view", [Transitions(2, 2, frame_stack=3), Sequences(2, 3, 2)], ids=repr)

@@ -149,6 +149,18 @@ def test_new_starts_get_the_largest_priority_when_they_become_live():
     np.testing.assert_array_equal(np.asarray(state.tree.leaves)[0, :4], [5, 1, 5, 0])
 
 
+def test_old_starts_keep_their_priority_until_they_die():
+    """Those that lack frames once the ring wraps, too; the ring has 8 rows."""
+    replay = PrioritizedReplay(8, alpha=1.0, epsilon=0.0, view=Transitions(1, 1, frame_stack=3))
+    state = one_environment(replay, [0] * 6)
+    state = replay.update_priorities(state, jnp.arange(2), jnp.array([5.0, 4.0]))
+    found = []
+    for _ in range(4):
+        state = replay.add(state, plain_steps(1))
+        found.append(np.asarray(state.tree.leaves)[0, :2].tolist())
+    assert found == [[5, 4], [5, 4], [0, 0], [5, 0]]  # at last with step 8 in place of step 0
+
+
 def test_the_discount_is_an_array_of_the_state():
     replay = UniformReplay(16, view=Transitions(1, 2, 0.9))
     assert one_environment(replay, [0] * 5).discount == jnp.float32(0.9)

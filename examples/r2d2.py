@@ -1,0 +1,196 @@
+"""R2D2 (Kapturowski et al. 2019): a recurrent agent that learns from replayed sequences.
+
+A bit is shown at the start of an episode and asked for at its end, which gives the only reward.
+Sequences are shorter than episodes: what links the question to the bit is the recurrent state that
+was stored with each step. Beside the recurrent agents run memoryless ones, the same but that their
+state is cleared before every step. Left out of R2D2 is what this task does not need: n-step
+returns and the rescaling of values.
+
+    python examples/r2d2.py                       # a bit to remember for 30 steps
+    python examples/r2d2.py --memory-length 20 --seeds 8
+"""
+
+import argparse
+import time
+from functools import partial
+from typing import Any, NamedTuple
+
+import agent
+import curves
+import environments
+import gymnax
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import recurrent
+from jax import Array
+from tqdm import tqdm
+
+import jaxper
+
+AGENTS = {"recurrent": True, "memoryless": False}  # name: whether it remembers
+NUM_ENVS = 16  # environments of each run
+PERIOD = 4  # steps between two starts of sequences, and of each environment between two updates
+LENGTH = recurrent.BURN_IN + 8 + 1  # of a sequence, whose last step is there for its observation
+POINTS = 50  # of each learning curve
+
+
+class Experiment(NamedTuple):
+    """What does not change while it runs."""
+
+    game: environments.Game
+    network: recurrent.Network
+    optimizer: optax.GradientTransformation
+    replay: jaxper.PrioritizedReplay
+    batch_size: int
+    epsilon: optax.Schedule  # of the number of updates
+
+
+class Run(NamedTuple):
+    """What one agent of one seed carries from update to update."""
+
+    key: Array
+    remembers: Array  # bool
+    learner: agent.Learner
+    replay: Any
+    playing: environments.Playing
+    states: Array  # float32 [envs, width], recurrent
+    first: Array  # bool [envs], whether an episode begins
+
+
+def set_up(arguments: argparse.Namespace) -> Experiment:
+    env, params = gymnax.make("MemoryChain-bsuite")
+    params = params.replace(memory_length=arguments.memory_length)
+    rate = optax.linear_schedule(arguments.learning_rate, 0.0, arguments.updates)
+    view = jaxper.Sequences(NUM_ENVS, LENGTH, PERIOD, boundaries="stop", autoreset="next_step")
+    return Experiment(
+        game=environments.Game(env, params, jnp.float32, env.name),
+        network=recurrent.Network(env.num_actions),
+        optimizer=optax.adam(rate),
+        replay=jaxper.PrioritizedReplay(arguments.capacity, alpha=0.9, view=view),
+        batch_size=arguments.batch_size,
+        epsilon=optax.linear_schedule(1.0, 0.0, arguments.updates // 2),
+    )
+
+
+def start(experiment: Experiment, remembers: Array, key: Array) -> Run:
+    key, reset_key, learner_key = jax.random.split(key, 3)
+    playing = environments.reset(experiment.game, reset_key, NUM_ENVS)
+    one, no = playing.observations[0], jnp.bool_(False)
+    learner = agent.init(experiment.network, experiment.optimizer, learner_key, one)
+    states = jnp.zeros((NUM_ENVS, experiment.network.width))
+    step = jaxper.TimeStep(one, jnp.int32(0), jnp.float32(0), no, no, extras=states[0])
+    stored = experiment.replay.init(step)
+    return Run(key, remembers, learner, stored, playing, states, jnp.ones(NUM_ENVS, bool))
+
+
+def play(experiment: Experiment, run: Run, key: Array) -> tuple[Run, tuple]:
+    """One step of every environment: the step to store, and the returns of finished episodes."""
+    act_key, step_key = jax.random.split(key)
+    before, epsilon = run.playing.observations, experiment.epsilon(run.learner.updates)
+    see = partial(recurrent.look, experiment.network, run.remembers, run.learner.params)
+    states, q = jax.vmap(see)(run.states, (before, run.first))
+    actions = agent.explore(act_key, q, epsilon)
+    playing, outcome = environments.step(experiment.game, step_key, run.playing, actions)
+    ends = (outcome.terminated, outcome.truncated)
+    step = jaxper.TimeStep(before, actions, outcome.reward, *ends, extras=run.states)
+    # What was seen now is where an episode led if it had ended, and then the next one begins.
+    run = run._replace(playing=playing, states=states, first=run.playing.held.ended)
+    return run, (step, outcome.finished)
+
+
+def learn(experiment: Experiment, run: Run, sample: jaxper.Sample) -> tuple[agent.Learner, Array]:
+    """One update of the weighted Huber loss, and the priority of each sequence."""
+    learner = run.learner
+    see = partial(recurrent.look, experiment.network, run.remembers)
+
+    def loss(params: Any) -> tuple[Array, Array]:
+        one = partial(recurrent.td_errors, see, params, learner.target_params)
+        errors, mask = jax.vmap(one)(sample.items)
+        huber: Any = optax.huber_loss(errors)
+        losses = jnp.sum(jnp.where(mask, huber, 0.0), axis=1)
+        priorities = jaxper.sequence_priority(errors, mask, eta=0.9)
+        return jnp.mean(sample.weights * losses), priorities
+
+    gradients, priorities = jax.grad(loss, has_aux=True)(learner.params)
+    return agent.step(experiment.optimizer, learner, gradients), priorities
+
+
+def train_step(experiment: Experiment, run: Run, _) -> tuple[Run, tuple[Array, Array]]:
+    """PERIOD steps of every environment and one update: add, sample, learn, re-prioritise."""
+    replay, batch_size = experiment.replay, experiment.batch_size
+    key, play_key, sample_key = jax.random.split(run.key, 3)
+    keys = jax.random.split(play_key, PERIOD)
+    run, (steps, finished) = jax.lax.scan(partial(play, experiment), run, keys)
+
+    stored = replay.add(run.replay, steps)
+    sample = replay.sample(stored, sample_key, batch_size, beta=0.6)
+    learner, priorities = learn(experiment, run, sample)
+    stored = replay.update_priorities(stored, sample.ids, priorities)
+    return run._replace(key=key, learner=learner, replay=stored), jax.tree.map(jnp.sum, finished)
+
+
+def train(experiment: Experiment, arguments: argparse.Namespace) -> np.ndarray:
+    """Learning curves [POINTS, agents, seeds]: mean return of what episodes ended in each part."""
+    length = max(1, arguments.updates // POINTS)
+    keys = jax.random.split(jax.random.key(arguments.seed), arguments.seeds)
+    each_seed = jax.vmap(partial(start, experiment), (None, 0))
+    runs = jax.jit(jax.vmap(each_seed, (0, None)))(jnp.array(list(AGENTS.values())), keys)
+
+    def advance(runs: Run) -> tuple[Run, Array]:
+        one_step = jax.vmap(jax.vmap(partial(train_step, experiment), (0, None)), (0, None))
+        runs, (total, count) = jax.lax.scan(one_step, runs, None, length)
+        return runs, total.sum(0) / count.sum(0)
+
+    print("compiling", end="\r", flush=True)
+    advance = jax.jit(advance, donate_argnums=0).lower(runs).compile()
+    curve = []
+    with tqdm(total=length * POINTS, unit="update") as bar:
+        for _ in range(POINTS):
+            runs, returns = advance(runs)
+            curve.append(np.asarray(returns))
+            means = " and ".join(f"{mean:.2f}" for mean in np.mean(curve[-1], axis=1))
+            bar.set_description(f"return {means}", refresh=False)
+            bar.update(length)
+    return np.stack(curve)
+
+
+def print_table(results: np.ndarray, random: float) -> None:
+    """One line per agent: mean return over seeds, and the worst and the best of them."""
+    print(f"\n{'agent':<14} {'mean return':>11} {'worst and best seed':>20}")
+    for name, curve in zip(AGENTS, results.swapaxes(0, 1), strict=True):
+        returns = curves.final_returns(curve)
+        between = f"{returns.min():.2f} to {returns.max():.2f}"
+        print(f"{name:<14} {returns.mean():>11.2f} {between:>20}")
+    print(f"{'random play':<14} {random:>11.2f}\n{'best possible':<14} {1:>11.2f}")
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description="R2D2 on a memory task of gymnax with jaxper's replay of sequences.",
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = parser.add_argument
+    add("--memory-length", type=int, default=30, help="steps to remember the bit for")
+    add("--seeds", type=int, default=4, help="independent runs of each agent, side by side")
+    add("--seed", type=int, default=0, help="random seed that the runs start from")
+    add("--updates", type=int, default=2000, help="updates of each run")
+    add("--capacity", type=int, default=16_000, help="steps the replay of each run keeps")
+    add("--batch-size", type=int, default=32, help="sequences per update")
+    add("--learning-rate", type=float, default=1e-3, help="of Adam at first; it ends at 0")
+    return parser.parse_args()
+
+
+def main() -> None:
+    arguments = parse_arguments()
+    began = time.perf_counter()
+    experiment = set_up(arguments)
+    results = train(experiment, arguments)
+    random = environments.random_return(experiment.game, jax.random.key(arguments.seed))
+    print_table(results, random)
+    print(f"{time.perf_counter() - began:.0f} seconds in all")
+
+
+if __name__ == "__main__":
+    main()

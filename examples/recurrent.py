@@ -1,0 +1,68 @@
+"""A recurrent Q-network, and its errors on sequences with burn-in and stored states (R2D2)."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+import jaxper
+
+BURN_IN = 4  # steps that bring the stored recurrent state up to date
+DISCOUNT = 0.99
+
+
+class Network(nn.Module):
+    """The next recurrent state, and Q-values of all actions, for one observation."""
+
+    actions: int
+    width: int = 32
+
+    @nn.compact
+    def __call__(self, observation: Array, state: Array | None = None) -> tuple[Array, Array]:
+        cell = nn.GRUCell(
+            self.width,
+            # Gates that are open at first carry a bit for many steps before anything is learned.
+            gate_fn=lambda logits: nn.sigmoid(logits + 3.0),
+            # Flax's default is a QR decomposition; vmapped, that of jaxlib 0.10 can hang on a CPU.
+            recurrent_kernel_init=nn.initializers.lecun_normal(),
+        )
+        before = jnp.zeros(self.width) if state is None else state
+        after, hidden = cell(before, observation)
+        return after, nn.Dense(self.actions)(hidden)
+
+
+def look(network: Network, remembers: Array, params: Any, state: Array, seen: tuple) -> Any:
+    """The next recurrent state and the Q-values; all that tells the two agents apart is here."""
+    observation, first = seen
+    return network.apply(params, observation, jnp.where(first | ~remembers, 0.0, state))
+
+
+def after_burn_in(tree: Any) -> Any:
+    return jax.tree.map(lambda leaf: leaf[BURN_IN:], tree)
+
+
+def unroll(see: Callable, sequence: jaxper.Sequence) -> Array:
+    """Q-values of the steps after the burn-in, float32 [length - burn-in, actions]."""
+    seen = (sequence.steps.observation, sequence.first)
+    burn_in = jax.tree.map(lambda leaf: leaf[:BURN_IN], seen)
+    state, _ = jax.lax.scan(see, sequence.steps.extras[0], burn_in)
+    return jax.lax.scan(see, jax.lax.stop_gradient(state), after_burn_in(seen))[1]
+
+
+def td_errors(
+    see: Callable, params: Any, target_params: Any, sequence: jaxper.Sequence
+) -> tuple[Array, Array]:
+    """Double-Q errors of the steps of one sequence after the burn-in, and which of them count."""
+    q = unroll(partial(see, params), sequence)
+    target_q = unroll(partial(see, target_params), sequence)
+    steps, mask, first = after_burn_in(sequence)
+    row = jnp.arange(len(q))
+    following = jnp.roll(target_q[row, jnp.argmax(q, axis=1)], -1)
+    has_next = jnp.append(~first[1:], False)
+    targets = steps.reward + DISCOUNT * jnp.where(steps.terminated, 0.0, following)
+    errors = jax.lax.stop_gradient(targets) - q[row, steps.action]
+    return errors, mask & (has_next | steps.terminated)
