@@ -15,7 +15,9 @@ TRANSITIONS = Transitions(ENVS, 3, frame_stack=2, padding="zeros", autoreset="ne
 SEQUENCES = Sequences(ENVS, 5, 2)
 
 
-@pytest.mark.parametrize("view", [TRANSITIONS, SEQUENCES], ids=repr)
+@pytest.mark.parametrize(
+    "view", [TRANSITIONS, pytest.param(SEQUENCES, marks=pytest.mark.slow)], ids=repr
+)
 def test_scan_under_vmap_is_a_loop(view):
     replay = PrioritizedReplay(60 * ENVS, view=view)
     keys = jax.random.split(jax.random.key(0), (3, 12))
@@ -81,7 +83,11 @@ def test_promotion_is_never_left_to_jax(view):
         jax.jit(lambda state, key: replay.sample(state, key, 4))(state, jax.random.key(1))
 
 
-@pytest.mark.parametrize("view", [Transitions(2, 2, frame_stack=3), Sequences(2, 3, 2)], ids=repr)
+@pytest.mark.parametrize(
+    "view",
+    [Transitions(2, 2, frame_stack=3), pytest.param(Sequences(2, 3, 2), marks=pytest.mark.slow)],
+    ids=repr,
+)
 def test_x64_changes_nothing(view):
     replay = make(view, 7)
     with jax.enable_x64(True):

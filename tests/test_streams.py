@@ -11,24 +11,24 @@ from stream_lives import StreamLife, item, make, operations
 
 from jaxper import PrioritizedReplay, Sequences, TimeStep, Transitions, UniformReplay, cut
 
-# Together: both autoresets, n_step 1 to 5, frame_stack 1 to 4, both paddings, 1 to 5 environments.
+# Together: both autoresets, paddings and boundaries; few and many steps, frames, environments.
 VIEWS = [
     Transitions(1, 1),
-    Transitions(2, 3, 0.9, autoreset="next_step"),
     Transitions(3, 2, 0.9, 4),
     Transitions(2, 5, 0.8, 2, stack_axis=-1, padding="zeros", autoreset="next_step"),
     Transitions(5, 4, 1.0, 3, padding="zeros"),
-    Transitions(4, 1, 0.5, 4, autoreset="next_step"),
-    Sequences(2, 4),
     Sequences(1, 5, 3, autoreset="next_step"),
     Sequences(3, 3, 2, "cross", autoreset="next_step"),
-    Sequences(5, 1, 2, "cross"),
 ]
 MORE_VIEWS = [
+    Transitions(2, 3, 0.9, autoreset="next_step"),
+    Transitions(4, 1, 0.5, 4, autoreset="next_step"),
     Transitions(1, 2, 0.0, 3, autoreset="next_step"),
     Transitions(3, 5, 0.9, autoreset="next_step"),
     Transitions(1, 4, 0.9, 4, stack_axis=-1, padding="zeros"),
     Transitions(5, 3, 0.7, 2),
+    Sequences(2, 4),
+    Sequences(5, 1, 2, "cross"),
     Sequences(2, 2, 5, autoreset="next_step"),
     Sequences(1, 6, 4, "cross"),
 ]
@@ -65,7 +65,7 @@ def test_a_stream_follows_the_reference(view):
     """Rings of the fewest rows that are allowed, up to a few more."""
     index = VIEWS.index(view)
     rows = least_rows(view) + [0, 1, 6][index % 3]
-    follows_the_reference(make(view, max(rows, 2), uniform=index % 4 == 1), examples=12)
+    follows_the_reference(make(view, max(rows, 2), uniform=index % 4 == 1), examples=10)
 
 
 @pytest.mark.slow

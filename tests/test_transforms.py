@@ -16,9 +16,10 @@ REPLAYS = [
     PrioritizedReplay(CAPACITY, normalize="buffer", strategy="iid"),
     UniformReplay(CAPACITY),
 ]
+CASES = [REPLAYS[0], pytest.param(REPLAYS[1], marks=pytest.mark.slow), REPLAYS[2]]
 
 
-@pytest.mark.parametrize("replay", REPLAYS, ids=repr)
+@pytest.mark.parametrize("replay", CASES, ids=repr)
 def test_scan_is_a_loop(replay):
     keys = jax.random.split(jax.random.key(0), 20)
     step = jax.jit(add_first)
@@ -30,7 +31,7 @@ def test_scan_is_a_loop(replay):
     chex.assert_trees_all_close(scanned, (state, jnp.stack(outputs)), rtol=1e-5)
 
 
-@pytest.mark.parametrize("replay", REPLAYS, ids=repr)
+@pytest.mark.parametrize("replay", CASES, ids=repr)
 def test_vmap_is_a_loop_also_with_alpha_swept(replay):
     alphas = jnp.array([0.0, 0.5, 1.0])
     keys = jax.random.split(jax.random.key(1), 3)
