@@ -52,7 +52,7 @@ def rows(name: str, batch: Any, storage: Any, letter: str) -> int:
     leaves = jax.tree_util.tree_leaves_with_path(item_spec(batch))
     for (path, got), stored in zip(leaves, jax.tree.leaves(storage), strict=True):
         leaf = f"{name}{jax.tree_util.keystr(path)}"
-        _check_shape(leaf, got, stored, letter if count is None else str(count))
+        _check_shape(leaf, got, stored, count, letter)
         _check_dtype(leaf, got, stored, "as given to init")
         count = got.shape[0]
     assert count is not None
@@ -110,28 +110,29 @@ def _paths(name: str, tree: Any) -> set[str]:
     return {f"{name}{jax.tree_util.keystr(path)}" for path, _ in leaves}
 
 
-def _check_shape(leaf: str, got: Any, stored: Any, count: str) -> None:
-    """A batch's leaf [count, ...]; a letter as `count` stands for any number."""
+def _check_shape(leaf: str, got: Any, stored: Any, count: int | None, letter: str) -> None:
+    """A batch's leaf [count, ...], or with any number of rows where `count` is None."""
     inner = stored.shape[1:]
-    if (
-        got.shape[1:] == inner
-        and got.ndim == stored.ndim
-        and count in (str(got.shape[0]), "B", "T")
-    ):
+    fits = got.ndim == stored.ndim and got.shape[1:] == inner
+    if fits and count in (None, got.shape[0]):
         return
-    hint = ""
-    if got.shape == inner:
-        hint = "; for one item, or one row of steps, write jax.tree.map(lambda leaf: leaf[None], x)"
-    elif got.ndim == stored.ndim > 1 and (got.shape[0], *got.shape[2:]) == inner:
-        hint = "; rows come first: write jax.tree.map(lambda leaf: leaf.swapaxes(0, 1), x)"
-    elif len(inner) > 0 and got.shape == inner[1:]:
-        hint = "; for one step write jax.tree.map(lambda leaf: leaf[None, None], x)"
-    elif len(inner) > 0 and got.shape[1:] == inner[1:] and got.ndim == len(inner):
-        hint = "; where steps were flattened write jax.tree.map(lambda leaf: leaf.reshape(" + (
-            f"-1, {inner[0]}, *leaf.shape[1:]), x)"
-        )
-    expected = ", ".join(map(str, (count, *inner)))
+    expected = ", ".join(map(str, (letter if count is None else count, *inner)))
+    hint = _shape_hint(got, inner)
     raise ValueError(f"{leaf} must have shape [{expected}], got {list(got.shape)}{hint}")
+
+
+def _shape_hint(got: Any, inner: tuple[int, ...]) -> str:
+    """What to write where a leaf of rows [..., *inner] was given in another layout."""
+    shape, each = got.shape, "jax.tree.map(lambda leaf: leaf"
+    if shape == inner:
+        return f"; for one item, or one row of steps, write {each}[None], x)"
+    if inner and len(shape) > 1 and (shape[0], *shape[2:]) == inner:
+        return f"; rows come first: write {each}.swapaxes(0, 1), x)"
+    if inner and shape == inner[1:]:
+        return f"; for one step write {each}[None, None], x)"
+    if inner and len(shape) == len(inner) and shape[1:] == inner[1:]:
+        return f"; for flattened steps write {each}.reshape(-1, {inner[0]}, *leaf.shape[1:]), x)"
+    return ""
 
 
 def _check_dtype(leaf: str, got: Any, stored: Any, whose: str) -> None:

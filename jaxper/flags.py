@@ -74,18 +74,3 @@ def broken(flags: Array) -> Array:
     """The flags of rows after which the stream breaks: a step that did not terminate is cut."""
     step = ~has(flags, TERMINATED | IGNORED)
     return flags | LAST | mark(step, TRUNCATED | CUT)
-
-
-def count(before: Array, begins: Array, period: int) -> Array:
-    """Rows since one that `begins`, modulo `period`, uint32 [T, num_envs].
-
-    Args:
-      before: uint32 [num_envs], the count of the row before.
-      begins: bool [T, num_envs].
-      period: at most 2^31 - 1.
-    """
-    row = np.arange(len(begins), dtype=np.int32)[:, None]
-    began = jax.lax.cummax(jnp.where(begins, row, -1))
-    since = before[None] + np.uint32(1) + (row % period).astype(np.uint32)
-    since = jnp.where(began < 0, since, (row - began).astype(jnp.uint32))
-    return since % np.uint32(period)

@@ -36,7 +36,7 @@ def read(
     if pad == "zeros":
         before = back > since_first[:, None]
         frames = jax.tree.map(
-            lambda leaf: jnp.where(_like(before, leaf), jnp.zeros_like(leaf), leaf), frames
+            lambda leaf: jnp.where(expanded(before, leaf), jnp.zeros_like(leaf), leaf), frames
         )
     return jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 1, _axis(axis, leaf.ndim, 1)), frames)
 
@@ -81,7 +81,7 @@ def stack_frames(
         new = jnp.expand_dims(new, axis)
         kept = jax.lax.slice_in_dim(old, 1, None, axis=axis)
         fresh = jnp.broadcast_to(new, kept.shape) if padding == "repeat" else jnp.zeros_like(kept)
-        kept = jnp.where(_like(first, old), fresh, kept)
+        kept = jnp.where(expanded(first, old), fresh, kept)
         return jnp.concatenate([kept, new], axis)
 
     return jax.tree.map(push, *jax.tree.map(jnp.asarray, (stack, observation)))
@@ -92,6 +92,6 @@ def _axis(axis: int, ndim: int, leading: int) -> int:
     return axis + leading if axis >= 0 else axis + ndim
 
 
-def _like(mask: Array, leaf: Array) -> Array:
-    """`mask` with axes of 1 at its end, to broadcast against `leaf`."""
-    return mask.reshape(mask.shape + (1,) * (leaf.ndim - mask.ndim))
+def expanded(values: Array, leaf: Array) -> Array:
+    """`values` with axes of 1 at their end, to broadcast against `leaf`."""
+    return values.reshape(values.shape + (1,) * (leaf.ndim - values.ndim))

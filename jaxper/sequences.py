@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
@@ -98,7 +99,7 @@ class Sequences:
         """Which new rows, of flags [T, num_envs], may be starts, and the count of the last row."""
         stop = self.boundaries == "stop"
         begins = flags.has(bits, flags.FIRST) if stop else jnp.zeros(bits.shape, bool)
-        counts = flags.count(count, begins, self.period)
+        counts = _count(count, begins, self.period)
         starts = (counts == 0) & ~flags.has(bits, flags.IGNORED) if stop else counts == 0
         return starts, jnp.concatenate([count[None], counts])[-1]
 
@@ -119,6 +120,21 @@ class Sequences:
             mask = column <= jnp.min(end, axis=1, keepdims=True)
         steps = stream.time_steps(stored, at, envs[:, None])
         return Sequence(steps, mask, first=flags.has(bits, flags.FIRST))
+
+
+def _count(before: Array, begins: Array, period: int) -> Array:
+    """Rows since one that `begins`, modulo `period`, uint32 [T, num_envs].
+
+    Args:
+      before: uint32 [num_envs], the count of the row before.
+      begins: bool [T, num_envs].
+      period: at most 2^31 - 1.
+    """
+    row = np.arange(len(begins), dtype=np.int32)[:, None]
+    began = jax.lax.cummax(jnp.where(begins, row, -1))
+    since = before[None] + np.uint32(1) + (row % period).astype(np.uint32)
+    since = jnp.where(began < 0, since, (row - began).astype(jnp.uint32))
+    return since % np.uint32(period)
 
 
 def sequence_priority(td_errors: ArrayLike, mask: ArrayLike, eta: ArrayLike = 0.9) -> Array:

@@ -156,10 +156,9 @@ def _counted(bits: Array) -> Array:
 
 def _fold(rewards: Array, counted: Array, discount: Array) -> Array:
     """Discounted sums of the rewards [B, n_step, ...] that are counted, float32 [B, ...]."""
-    trailing = (1,) * (rewards.ndim - 2)
-    powers = discount ** np.arange(counted.shape[1], dtype=np.float32)
-    terms = rewards.astype(jnp.float32) * powers.reshape(1, -1, *trailing)
-    return jnp.sum(jnp.where(counted.reshape(counted.shape + trailing), terms, 0), axis=1)
+    powers = discount ** np.arange(counted.shape[1], dtype=np.float32)[None]
+    terms = rewards.astype(jnp.float32) * frames.expanded(powers, rewards)
+    return jnp.sum(jnp.where(frames.expanded(counted, rewards), terms, 0), axis=1)
 
 
 def _since_first(bits: Array, column: Array | int) -> Array:

@@ -88,7 +88,7 @@ BAD_STEPS = {
     r"observation\['x'\] must .* got \[3\]; for one step .*leaf\[None, None\]": (
         jax.tree.map(lambda leaf: leaf[0, 0], steps(1, 1))
     ),
-    r"observation\['x'\] must .* got \[6, 3\]; where steps were flattened .*reshape\(-1, 3, ": (
+    r"observation\['x'\] must .* got \[6, 3\]; for flattened steps .*reshape\(-1, 3, ": (
         jax.tree.map(lambda leaf: leaf.reshape(6, *leaf.shape[2:]), steps(2, 3))
     ),
 }
