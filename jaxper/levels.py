@@ -1,57 +1,83 @@
 """The levels above the leaves of a wide tree: what each group of children reduces to.
 
 A parent is always recomputed from its children and never adjusted by differences: nothing drifts,
-and writing a leaf twice cannot corrupt what stands above it.
+and writing a leaf twice cannot corrupt what stands above it. Stored are levels up to one of at most
+`TOP` rows; the few nodes above it are computed where they are asked for, once in a step in place of
+once in every write.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
+from jaxper._xla import computed_once
+
 GROUP = 16  # children per node
-DENSE = 256  # a level of at most so many nodes is rebuilt whole: measured faster than row by row
+TOP = 256  # rows of the highest level that is stored
+
+Reduce = Callable[[Sequence[Array]], Array]  # of the `GROUP` children of each node
 
 
-def build(level: Array, reduce: Callable[[Array], Array]) -> tuple[Array, ...]:
-    """All levels above `level`, each computed whole."""
+def build(level: Array, reduce: Reduce) -> tuple[Array, ...]:
+    """The levels above `level` that are stored, each computed whole."""
     levels = []
-    while len(level) > 1:
-        level = _rows_of_children(reduce(level))
+    while len(level) > TOP:
+        level = _reduced(level, reduce)
         levels.append(level)
-    return (*levels, reduce(level[0]))
+    return tuple(levels)
 
 
 def refresh(
-    parents: tuple[Array, ...], level: Array, groups: Array, reduce: Callable[[Array], Array]
+    seed: Array, parents: tuple[Array, ...], level: Array, groups: Array, reduce: Reduce
 ) -> tuple[Array, ...]:
-    """`parents` of `level` after a write to its rows `groups`, uint32 [B]."""
-    if not parents:
-        return ()
+    """`parents` of `level` after a write to its rows `groups`, uint32 [B]; for `seed` see `_xla`."""
     levels = []
-    for parent in parents[:-1]:
-        if parent.size <= DENSE:
-            level = _rows_of_children(reduce(level))
-        else:
-            values = reduce(level.at[groups].get(mode="clip"))
-            level = parent.at[groups // GROUP, groups % GROUP].set(values, mode="drop")
+    for parent in parents:
+        first = jnp.minimum(groups, np.uint32(len(level) - 1)) * np.uint32(GROUP)
+        values = computed_once(seed, reduce(children(level, first)))
+        level = parent.ravel().at[groups].set(values, mode="drop").reshape(parent.shape)
         groups = groups // GROUP
         levels.append(level)
-    return (*levels, reduce(level[0]))
+    return tuple(levels)
 
 
-def _rows_of_children(nodes: Array) -> Array:
-    padding = -nodes.size % GROUP
-    return jnp.pad(nodes, (0, padding)).reshape(-1, GROUP)
+def children(level: Array, first: Array) -> list[Array]:
+    """The `GROUP` children from each of the places `first`, uint32 [B]: as many arrays [B]."""
+    flat = level.ravel()
+    return [flat.at[first + np.uint32(k)].get(mode="promise_in_bounds") for k in range(GROUP)]
 
 
-def total(children: Array) -> Array:
-    """Sums of the rows, in one order of additions: the same bits however they are compiled."""
-    columns = [children[..., k] for k in range(GROUP)]
+def above(level: Array, reduce: Reduce) -> list[Array]:
+    """The levels above the highest stored `level`: the last has one row."""
+    levels = [_reduced(level, reduce)]
+    while len(levels[-1]) > 1:
+        levels.append(_reduced(levels[-1], reduce))
+    return levels
+
+
+def root(level: Array, reduce: Reduce) -> Array:
+    """What everything below the highest stored `level` reduces to, []."""
+    return reduce(list(above(level, reduce)[-1][0]))
+
+
+def _reduced(level: Array, reduce: Reduce) -> Array:
+    """The level above `level`: what its rows reduce to, filled up with zeros, [rows, GROUP]."""
+    nodes = reduce([level[:, k] for k in range(GROUP)])
+    return jnp.pad(nodes, (0, -nodes.size % GROUP)).reshape(-1, GROUP)
+
+
+def total(columns: Sequence[Array]) -> Array:
+    """Their sums, in one order of additions: the same bits however they are compiled."""
     while len(columns) > 1:
         columns = [a + b for a, b in zip(columns[::2], columns[1::2], strict=True)]
     return columns[0]
 
 
-def smallest(children: Array) -> Array:
-    return jnp.min(jnp.where(children > 0, children, jnp.inf), axis=-1)
+def smallest(columns: Sequence[Array]) -> Array:
+    """The smallest of them that is above 0; infinity where there is none."""
+    positive = [jnp.where(column > 0, column, jnp.inf) for column in columns]
+    while len(positive) > 1:
+        positive = [jnp.minimum(a, b) for a, b in zip(positive[::2], positive[1::2], strict=True)]
+    return positive[0]

@@ -81,8 +81,8 @@ class PrioritizedReplay:
 
         >>> replay = PrioritizedReplay(4)
         >>> states = jax.vmap(lambda alpha: replay.init(jnp.zeros(2), alpha=alpha))(jnp.arange(3.0))
-        >>> states.alpha.tolist(), states.storage.shape
-        ([0.0, 1.0, 2.0], (3, 4, 2))
+        >>> states.alpha.tolist(), states.next_id.shape
+        ([0.0, 1.0, 2.0], (3,))
         """
         return PrioritizedState(
             next_id=jnp.zeros((), jnp.uint32),
@@ -123,8 +123,8 @@ class PrioritizedReplay:
 
         >>> replay = PrioritizedReplay(4)
         >>> state = replay.add(replay.init(jnp.int32(0)), jnp.arange(3), mask=jnp.arange(3) != 1)
-        >>> int(replay.size(state)), state.storage.tolist()
-        (2, [0, 2, 0, 0])
+        >>> int(replay.size(state)), replay.get(state, jnp.arange(2)).tolist()
+        (2, [0, 2])
         """
         priorities, mask = self.view.check(state.storage, items, priorities, mask)
         return prioritized_state.add(self, state, items, priorities, mask)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.experimental import checkify
 from jax.typing import ArrayLike
@@ -35,7 +36,7 @@ class PrioritizedState(NamedTuple):
     discount: Any  # float32 [], of the steps folded into a transition; () under another view
     stored: Array  # int32 [], slots that hold an item
     tree: sum_tree.SumTree  # one leaf per slot
-    storage: Any  # leaves [capacity, ...]
+    storage: Any  # what the view keeps of the items: `Rows`, or a `Stream`
 
 
 @partial(jax.jit, inline=True)
@@ -48,16 +49,19 @@ def add(
 ) -> PrioritizedState:
     storage, changes = replay.view.write(state.storage, state.next_id, state.stored, items, mask)
     if priorities is None:
-        priorities = jnp.broadcast_to(state.max_priority, changes.slots.shape)
-    kept = changes.slots != ring.NO_SLOT
-    good = _checked(priorities, kept)
-    priorities = jnp.where(good, priorities, state.max_priority)
+        priorities = state.max_priority
+    else:
+        kept = changes.slots != ring.NO_SLOT
+        good = _checked(priorities, kept)
+        priorities = jnp.where(good, priorities, state.max_priority)
+        state = state._replace(
+            max_priority=jnp.max(priorities, initial=state.max_priority, where=kept),
+            rejected=_plus(state.rejected, jnp.sum(kept & ~good, dtype=jnp.uint32)),
+        )
     leaves = leaf_of(priorities, state.alpha, replay.epsilon, replay.capacity)
     leaves = jnp.where(changes.live, leaves, 0)
     return state._replace(
         next_id=ring.advance(state.next_id, changes.count, replay.capacity),
-        max_priority=jnp.max(priorities, initial=state.max_priority, where=kept),
-        rejected=_count(state.rejected, kept & ~good),
         stored=ring.stored_after(state.stored, changes.count, replay.capacity),
         tree=sum_tree.write(state.tree, changes.slots, leaves),
         storage=storage,
@@ -75,7 +79,8 @@ def sample(
     ids = jnp.where(total > 0, ids, ring.NO_ID)
     chances = _fraction(leaves, total)
     weights = _weights(replay.normalize, state.tree, leaves, chances, beta)
-    return Sample(get(replay, state, ids), ids, chances, weights)
+    items = replay.view.read(state.storage, state.discount, slots)
+    return Sample(items, ids, chances, weights)
 
 
 @partial(jax.jit, inline=True)
@@ -86,20 +91,23 @@ def update(
     priorities: Array,
     mask: Array | None,
 ) -> PrioritizedState:
-    kept = jnp.ones(ids.shape, bool) if mask is None else mask
+    if not ids.size:
+        return state
+    kept = np.ones(ids.shape, bool) if mask is None else mask
     good = _checked(priorities, kept)
     live = _leaves_of(replay, state, ids) > 0
     valid = kept & good & live
-    slots = jnp.where(valid, ring.slot_of(ids, replay.capacity), -1)
-    leaves = leaf_of(priorities, state.alpha, replay.epsilon, replay.capacity)
     max_priority = jnp.max(priorities, initial=state.max_priority, where=valid)
+    stale = jnp.sum(kept & good & ~live, dtype=jnp.uint32)
+    slots = jnp.where(valid, ring.slot_of(ids, replay.capacity).astype(jnp.uint32), sum_tree.OUT)
+    leaves = leaf_of(priorities, state.alpha, replay.epsilon, replay.capacity)
     return state._replace(
         # An add that follows waits for the priorities, so for the batch they were computed from.
         next_id=after(state.next_id, max_priority),
         max_priority=max_priority,
-        rejected=_count(state.rejected, kept & ~good),
-        stale=_count(state.stale, kept & good & ~live),
-        tree=sum_tree.set(state.tree, slots, leaves),
+        rejected=_plus(state.rejected, jnp.sum(kept & ~good, dtype=jnp.uint32)),
+        stale=_plus(state.stale, stale),
+        tree=sum_tree.replace(state.tree, slots, leaves, positive=replay.epsilon > 0),
     )
 
 
@@ -110,7 +118,7 @@ def reset(replay: PrioritizedReplay, state: PrioritizedState, priority: Array) -
     leaf = jnp.where(good & (state.tree.leaves > 0), leaf, state.tree.leaves)
     return state._replace(
         max_priority=jnp.where(good, priority, state.max_priority),
-        rejected=_count(state.rejected, ~good),
+        rejected=_plus(state.rejected, (~good).astype(jnp.uint32)),
         tree=sum_tree.rebuild(state.tree, leaf),
     )
 
@@ -156,7 +164,6 @@ def _checked(priorities: Array, kept: Array) -> Array:
     return good
 
 
-def _count(counter: Array, rows: Array) -> Array:
-    """`counter` plus the number of True rows, held at the largest uint32."""
-    more = jnp.sum(rows, dtype=jnp.uint32)
+def _plus(counter: Array, more: Array) -> Array:
+    """`counter` plus `more`, both uint32, held at the largest uint32."""
     return jnp.where(more > ~counter, ~jnp.uint32(0), counter + more)

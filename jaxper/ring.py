@@ -81,19 +81,9 @@ def next_slots(next_id: Array, rows: int, mask: Array | None, capacity: int) -> 
     return slots if mask is None else jnp.where(mask, slots, NO_SLOT)
 
 
-def allocate(spec: Any, capacity: int) -> Any:
-    """Zeros with leaves [capacity, ...] for items of shapes and dtypes `spec`."""
-    return jax.tree.map(lambda leaf: jnp.zeros((capacity, *leaf.shape), leaf.dtype), spec)
-
-
 def write(storage: Any, slots: Array, rows: Any) -> Any:
     """`storage` with `rows` at `slots`, uint32 [B], no slot twice but `NO_SLOT`."""
     return jax.tree.map(lambda leaf, row: leaf.at[slots].set(row, mode="drop"), storage, rows)
-
-
-def read(storage: Any, slots: Array) -> Any:
-    """The items at `slots`, int32 [B] in [0, capacity)."""
-    return jax.tree.map(lambda leaf: leaf.at[slots].get(mode="promise_in_bounds"), storage)
 
 
 def nbytes(arrays: Any) -> int:

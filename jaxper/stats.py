@@ -47,4 +47,4 @@ def of_tree(tree: sum_tree.SumTree) -> dict[str, Array]:
 
 def _sum(leaves: Array) -> Array:
     """Level by level as the tree adds, which loses less than one long sum."""
-    return levels.build(leaves, levels.total)[-1]
+    return levels.root((leaves, *levels.build(leaves, levels.total))[-1], levels.total)

@@ -8,6 +8,7 @@ from jax import Array
 from jaxper import sum_tree
 
 STRATEGIES = ("stratified", "iid")
+ONE_WORD = 256  # slices from which on one random word is enough: then the total has 2^40 places
 
 
 def draw(key: Array, batch_size: int, total: Array, strategy: str) -> tuple[Array, Array]:
@@ -15,7 +16,7 @@ def draw(key: Array, batch_size: int, total: Array, strategy: str) -> tuple[Arra
 
     One float32 uniform has 2^23 values: too few for more leaves than that, or for leaves much
     smaller than the rest. A first word therefore picks one of at least 2^21 steps of the total,
-    and a second word a place within the step.
+    and a second word a place within the step; of many slices what the first word has left does.
 
     Args:
       key: a JAX random key.
@@ -26,7 +27,11 @@ def draw(key: Array, batch_size: int, total: Array, strategy: str) -> tuple[Arra
     Returns:
       float32 [B] twice: mass, and what is to be added to it.
     """
-    coarse, fine = jax.random.bits(key, (2, batch_size), jnp.uint32)
+    if strategy == "stratified" and batch_size >= ONE_WORD:
+        coarse = jax.random.bits(key, (batch_size,), jnp.uint32)
+        fine = coarse << _step_bits(batch_size)
+    else:
+        coarse, fine = jax.random.bits(key, (2, batch_size), jnp.uint32)
     if strategy == "iid":
         return within_slices(np.zeros(batch_size), 1, total, coarse, fine)
     return within_slices(spread_order(batch_size), batch_size, total, coarse, fine)
@@ -47,7 +52,7 @@ def within_slices(
 ) -> tuple[Array, Array]:
     """A place in slice `order` of `slices`; rounding never carries it into the next slice."""
     order = order.astype(np.float32)
-    bits = max(1, 22 - (slices - 1).bit_length())  # slices * 2^bits steps: order + step is exact
+    bits = _step_bits(slices)
     step = (coarse >> (32 - bits)).astype(jnp.float32) * 2.0**-bits
     # XLA divides by a constant as a product with its rounded inverse; the barrier keeps it exact.
     width = total / jax.lax.optimization_barrier(np.float32(slices))
@@ -57,3 +62,8 @@ def within_slices(
     mass = jnp.minimum((order + step) * width, jnp.nextafter(end, jnp.zeros_like(end)))
     rest = sum_tree.unit_interval(fine) * (width * 2.0**-bits)
     return mass, jnp.where(rest < end - mass, rest, 0)
+
+
+def _step_bits(slices: int) -> int:
+    """Bits of the steps in a slice: of slices * 2^bits steps each is a float32."""
+    return max(1, 22 - (slices - 1).bit_length())

@@ -8,6 +8,7 @@ For users are `init`, `set`, `get`, `total`, `minimum` and `find`; the rest is f
 """
 
 import dataclasses
+from collections.abc import Sequence
 from functools import partial
 
 import jax
@@ -17,10 +18,12 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxper import _checks, levels
-from jaxper._xla import after, computed_once
+from jaxper._xla import after, computed_once, stored
 from jaxper.levels import GROUP
 
 MOST_ROWS = 2**24  # of one set, so that float32 can number them
+FEW = 64  # rows that are compared each with each, and on a GPU
+FEW_ON_A_GPU = 2048
 OUT = np.uint32(2**32 - 1)  # an index that is out of range on every level: a write to it is dropped
 
 
@@ -34,8 +37,8 @@ class SumTree:
     """Leaves and, level by level, what was computed from them. Unused places hold 0."""
 
     leaves: Array  # float32 [groups, GROUP], capacity rounded up to whole groups
-    sums: tuple[Array, ...]  # float32 [groups, GROUP] per level, from the leaves up; the total []
-    minima: tuple[Array, ...]  # the same for the smallest leaf above 0; () where it is not kept
+    sums: tuple[Array, ...]  # float32 [groups, GROUP] per stored level, from the leaves up
+    minima: tuple[Array, ...] | None  # likewise the smallest leaf above 0; or not kept
     live: Array  # int32 [], number of leaves above 0
     capacity: int
 
@@ -62,7 +65,7 @@ def init(capacity: int, *, minimum: bool = False) -> SumTree:
 
 def total(tree: SumTree) -> Array:
     """Sum of all leaves, float32 []."""
-    return tree.sums[-1]
+    return levels.root((tree.leaves, *tree.sums)[-1], levels.total)
 
 
 def minimum(tree: SumTree) -> Array:
@@ -71,15 +74,14 @@ def minimum(tree: SumTree) -> Array:
     Raises:
       ValueError: the tree does not keep it.
     """
-    if not tree.minima:
+    if tree.minima is None:
         raise ValueError("this tree keeps no minimum; write sum_tree.init(capacity, minimum=True)")
-    return tree.minima[-1]
+    return levels.root((tree.leaves, *tree.minima)[-1], levels.smallest)
 
 
 def get(tree: SumTree, indices: ArrayLike) -> Array:
     """The leaves at `indices`, an integer array of any shape; 0 outside [0, capacity)."""
-    indices = _in_range(tree, indices)
-    return tree.leaves.at[indices // GROUP, indices % GROUP].get(mode="fill", fill_value=0)
+    return _get(tree, _in_range(tree, indices))
 
 
 def set(tree: SumTree, indices: ArrayLike, values: ArrayLike) -> SumTree:
@@ -103,6 +105,8 @@ def set(tree: SumTree, indices: ArrayLike, values: ArrayLike) -> SumTree:
     _checks.same_shape("values", values, "indices", jnp.asarray(indices))
     if values.size > MOST_ROWS:
         raise ValueError(f"one set takes at most {MOST_ROWS} rows, got {values.size}; split it")
+    if not values.size:
+        return tree
     return _set(tree, _in_range(tree, indices).ravel(), values.ravel())
 
 
@@ -156,18 +160,20 @@ def descend(tree: SumTree, mass: Array, fine: Array) -> tuple[Array, Array]:
     Returns:
       The indices, int32 [B], and the leaves there, float32 [B].
     """
-    residual = jnp.where(mass < total(tree), jnp.maximum(mass, 0), jnp.inf)
-    node = jnp.zeros(mass.shape, jnp.uint32)
-    leaf = jnp.zeros(mass.shape, jnp.float32)
-    for level in (*reversed(tree.sums[:-1]), tree.leaves):
-        row = level[0] if len(level) == 1 else level.at[node].get(mode="promise_in_bounds")
-        child, residual, leaf = _choose(row, residual, fine)
-        residual = computed_once(residual)
-        node = computed_once(node * GROUP + child)
+    stored = (tree.leaves, *tree.sums)
+    *above, root = levels.above(stored[-1], levels.total)
+    mass, fine = computed_once(tree.live, mass, fine)
+    residual = jnp.where(mass < levels.total(root[0]), jnp.maximum(mass, 0), jnp.inf)
+    node, residual, leaf = _choose(list(root[0]), residual, fine)
+    for level in (*reversed(above), *reversed(stored)):
+        first, residual = computed_once(tree.live, node * GROUP, residual)
+        child, residual, leaf = _choose(levels.children(level, first), residual, fine)
+        node = first + child
+    node, leaf = computed_once(tree.live, node, leaf)
     return node.astype(jnp.int32), leaf
 
 
-def _choose(row: Array, residual: Array, fine: Array) -> tuple[Array, Array, Array]:
+def _choose(children: Sequence[Array], residual: Array, fine: Array) -> tuple[Array, Array, Array]:
     """The last child above 0 that begins at or before `residual + fine`.
 
     What is left of the mass is walked down child by child: beside a running sum, a heavy child
@@ -180,8 +186,7 @@ def _choose(row: Array, residual: Array, fine: Array) -> tuple[Array, Array, Arr
     child = jnp.zeros(residual.shape, jnp.uint32)
     value = jnp.zeros(residual.shape, jnp.float32)
     within = left = residual
-    for k in range(GROUP):
-        candidate = row[..., k]
+    for k, candidate in enumerate(children):
         chosen = (candidate > 0) & (left >= -fine)
         child = jnp.where(chosen, np.uint32(k), child)
         within = jnp.where(chosen, left, within)
@@ -199,58 +204,109 @@ def _in_range(tree: SumTree, indices: ArrayLike) -> Array:
 
 @partial(jax.jit, inline=True)
 def _set(tree: SumTree, indices: Array, values: Array) -> SumTree:
-    """`set` of at least one row; `indices` are uint32, in range or `OUT`."""
-    before, indices = _read_before_write(tree, indices)
-    leaves, last = _claim(tree.leaves, indices)
-    return _put(tree, leaves, before, jnp.where(last, indices, OUT), values)
+    before = stored(tree.live, _get(tree, indices))
+    leaves, last = _last_rows(tree, after(indices, before, _ready(tree)))
+    indices = jnp.where(last, indices, OUT)
+    return _put(tree, leaves, indices, values, _change(indices, values, before))
+
+
+def _get(tree: SumTree, indices: Array) -> Array:
+    """`get` for uint32 indices that are in range or `OUT`."""
+    return jnp.where(indices == OUT, 0, _read(tree, tree.leaves, indices))
+
+
+def _read(tree: SumTree, leaves: Array, indices: Array) -> Array:
+    """What stands in `leaves` at uint32 `indices`; at one out of range the last leaf."""
+    indices = jnp.minimum(indices, np.uint32(leaves.size - 1))
+    return computed_once(tree.live, leaves.ravel().at[indices].get(mode="promise_in_bounds"))
+
+
+@partial(jax.jit, inline=True, static_argnames="positive")
+def replace(tree: SumTree, indices: Array, values: Array, positive: bool) -> SumTree:
+    """`set` where all leaves are above 0.
+
+    Args:
+      tree: the tree to write to.
+      indices: uint32 [B] in range or `OUT`, B at least 1.
+      values: float32 [B].
+      positive: whether all values are known to be above 0 too.
+    """
+    leaves, last = _last_rows(tree, after(indices, _ready(tree)))
+    indices = jnp.where(last, indices, OUT)
+    change = 0 if positive else _change(indices, values, 1)
+    return _put(tree, leaves, indices, values, change)
 
 
 @partial(jax.jit, inline=True)
 def write(tree: SumTree, indices: Array, values: Array) -> SumTree:
     """`set` for uint32 indices that are in range and differ from each other, or are `OUT`."""
-    before, indices = _read_before_write(tree, indices)
-    return _put(tree, tree.leaves, before, indices, values)
+    if not indices.size:
+        return tree
+    before = _get(tree, indices)
+    change = _change(indices, values, before)
+    indices = after(indices, change.astype(jnp.float32), _ready(tree))
+    return _put(tree, tree.leaves, indices, values, change)
 
 
-def _read_before_write(tree: SumTree, indices: Array) -> tuple[Array, Array]:
-    """The leaves at `indices`, and `indices` for a write that waits for all reads of the tree."""
-    before = get(tree, indices)
-    return before, after(indices, before, total(tree), *tree.minima[-1:])
+def _change(indices: Array, values: Array, before: ArrayLike) -> Array:
+    """How many more leaves are above 0 with `values` in place of `before`, int32 []."""
+    more = (values > 0).astype(jnp.int32) - jnp.asarray(before > 0).astype(jnp.int32)
+    return jnp.sum(jnp.where(indices == OUT, 0, more), dtype=jnp.int32)
 
 
-def _claim(leaves: Array, indices: Array) -> tuple[Array, Array]:
-    """Leaves with row numbers written over them, and which rows are the last of their index.
+def _last_rows(tree: SumTree, indices: Array) -> tuple[Array, Array]:
+    """Which rows are the last of their index, bool [B], and the leaves to write to.
 
-    Each row leaves its number at its index and the largest stays: a few scatters, no sort. Every
-    leaf that was written over belongs to a last row, so it must now be given that row's value.
+    Few rows are compared each with each. Many, and on a CPU also not so many, are told apart with
+    the help of the leaves: each row writes its number at its index and the largest stays, a few
+    scatters and no sort. Every leaf written over belongs to a last row, whose value it must get.
     """
-    group, column = indices // GROUP, indices % GROUP
+    if indices.size <= FEW:
+        return _compared(tree, indices)
+    if indices.size <= FEW_ON_A_GPU:
+        return jax.lax.platform_dependent(tree, indices, cpu=_claimed, default=_compared)
+    return _claimed(tree, indices)
+
+
+def _compared(tree: SumTree, indices: Array) -> tuple[Array, Array]:
+    row = jax.lax.iota(jnp.int32, indices.size)
+    indices = jax.lax.optimization_barrier(indices)  # else a GPU writes all pairs to memory
+    same = indices[:, None] == indices[None]
+    return tree.leaves, jnp.max(jnp.where(same, row[None], 0), axis=1) == row
+
+
+def _claimed(tree: SumTree, indices: Array) -> tuple[Array, Array]:
     rows = jnp.arange(indices.size).astype(jnp.float32)
-    leaves = leaves.at[group, column].set(-1, mode="drop")
-    leaves = leaves.at[group, column].max(rows, mode="drop")
-    return leaves, leaves.at[group, column].get(mode="clip") == rows
+    flat = tree.leaves.ravel().at[indices].set(-1, mode="drop").at[indices].max(rows, mode="drop")
+    leaves = flat.reshape(tree.leaves.shape)
+    return leaves, _read(tree, leaves, indices) == rows
 
 
-def _put(tree: SumTree, leaves: Array, before: Array, indices: Array, values: Array) -> SumTree:
-    """The tree with `values` at `indices` of `leaves`, where `before` stood."""
-    change = (values > 0).astype(jnp.int32) - (before > 0).astype(jnp.int32)
-    group, column = indices // GROUP, indices % GROUP
-    leaves = leaves.at[group, column].set(values, mode="drop")
-    return SumTree(
-        leaves=leaves,
-        sums=levels.refresh(tree.sums, leaves, group, levels.total),
-        minima=levels.refresh(tree.minima, leaves, group, levels.smallest),
-        live=tree.live + jnp.sum(jnp.where(indices == OUT, 0, change), dtype=jnp.int32),
-        capacity=tree.capacity,
-    )
+def _put(tree: SumTree, leaves: Array, indices: Array, values: Array, change: ArrayLike) -> SumTree:
+    """The tree with `values` at `indices` of `leaves`, no index twice but `OUT`."""
+    flat = leaves.ravel().at[indices].set(values, mode="drop", unique_indices=True)
+    leaves, groups = flat.reshape(leaves.shape), indices // GROUP
+    sums = levels.refresh(tree.live, tree.sums, leaves, groups, levels.total)
+    highest, minima = [(leaves, *sums)[-1]], tree.minima
+    if minima is not None:
+        minima = levels.refresh(tree.live, minima, leaves, groups, levels.smallest)
+        highest.append((leaves, *minima)[-1])
+    live = after(tree.live + change, *(level[0, 0] for level in highest))
+    live = jax.lax.optimization_barrier(live)  # else a GPU reads the level again where it is used
+    return SumTree(leaves, sums, minima, live, tree.capacity)
+
+
+def _ready(tree: SumTree) -> Array:
+    """What is known when the last write has reached the highest level: the next write waits."""
+    return tree.live.astype(jnp.float32)
 
 
 def rebuild(tree: SumTree, leaves: Array) -> SumTree:
     """The tree with all its leaves, [groups, GROUP], replaced. Writes the whole tree."""
-    return _build(leaves, tree.capacity, bool(tree.minima))
+    return _build(leaves, tree.capacity, tree.minima is not None)
 
 
 def _build(leaves: Array, capacity: int, minimum: bool) -> SumTree:
-    minima = levels.build(leaves, levels.smallest) if minimum else ()
+    minima = levels.build(leaves, levels.smallest) if minimum else None
     live = jnp.sum(leaves > 0, dtype=jnp.int32)
     return SumTree(leaves, levels.build(leaves, levels.total), minima, live, capacity)

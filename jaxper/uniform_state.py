@@ -27,7 +27,7 @@ class UniformState(NamedTuple):
     discount: Any  # float32 [], of the steps folded into a transition; () under another view
     stored: Array  # int32 [], slots that hold an item
     tree: Any  # a SumTree with a leaf of 1 per live slot; () where all stored items are live
-    storage: Any  # leaves [capacity, ...]
+    storage: Any  # what the view keeps of the items: `Rows`, or a `Stream`
 
 
 @partial(jax.jit, inline=True)

@@ -5,10 +5,11 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxper import _check_items, _checks, ring
+from jaxper import _check_items, _checks, ring, rows
 from jaxper.sequences import Sequences
 from jaxper.transitions import Transitions
 
@@ -35,42 +36,42 @@ class Items:
     True
     """
 
-    def init(self, item: Any, capacity: int) -> Any:
-        """Empty storage, leaves [capacity, ...]."""
-        return ring.allocate(_check_items.item_spec(item), capacity)
+    def init(self, item: Any, capacity: int) -> rows.Rows:
+        """Empty storage."""
+        return rows.init(_check_items.item_spec(item), capacity)
 
     def init_discount(self, discount: ArrayLike | None) -> tuple[()]:
         """What the state holds: nothing."""
         return _checks.no_discount(self, discount)
 
     def check(
-        self, storage: Any, items: Any, priorities: ArrayLike | None, mask: ArrayLike | None
+        self, storage: rows.Rows, items: Any, priorities: ArrayLike | None, mask: ArrayLike | None
     ) -> tuple[Array | None, Array | None]:
         """Refuses what cannot be added; gives priorities, float32 [B], and mask, bool [B]."""
-        rows = _check_items.rows("items", items, storage, "B")
-        capacity = len(jax.tree.leaves(storage)[0])
-        if rows > capacity:
+        count = _check_items.rows("items", items, rows.expected(storage), "B")
+        capacity = len(storage.words)
+        if count > capacity:
             raise ValueError(
-                f"one add takes at most capacity = {capacity} items, got {rows}; add them in parts"
+                f"one add takes at most capacity = {capacity} items, got {count}; add them in parts"
             )
         return (
-            None if priorities is None else _checks.priorities(priorities, rows),
-            None if mask is None else _checks.mask(mask, (rows,)),
+            None if priorities is None else _checks.priorities(priorities, count),
+            None if mask is None else _checks.mask(mask, (count,)),
         )
 
     def write(
-        self, storage: Any, next_id: Array, stored: Array, items: Any, mask: Array | None
-    ) -> tuple[Any, ring.Changes]:
+        self, storage: rows.Rows, next_id: Array, stored: Array, items: Any, mask: Array | None
+    ) -> tuple[rows.Rows, ring.Changes]:
         """Stores items, leaves [B, ...], but for those where `mask` is False."""
-        rows, capacity = (len(jax.tree.leaves(leaves)[0]) for leaves in (items, storage))
-        slots = ring.next_slots(next_id, rows, mask, capacity)
-        count = jnp.sum(slots != ring.NO_SLOT, dtype=jnp.uint32)
-        changes = ring.Changes(count, slots, live=jnp.ones(rows, bool))
-        return ring.write(storage, slots, items), changes
+        added = len(jax.tree.leaves(items)[0])
+        slots = ring.next_slots(next_id, added, mask, len(storage.words))
+        count = added if mask is None else jnp.sum(mask, dtype=jnp.uint32)
+        changes = ring.Changes(jnp.uint32(count), slots, live=np.ones(added, bool))
+        return rows.write(storage, slots, items), changes
 
-    def read(self, storage: Any, discount: tuple[()], slots: Array) -> Any:
+    def read(self, storage: rows.Rows, discount: tuple[()], slots: Array) -> Any:
         """The items at `slots`, int32 [B]."""
-        return ring.read(storage, slots)
+        return rows.read(storage, slots)
 
 
 View = Items | Transitions | Sequences

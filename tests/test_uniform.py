@@ -63,7 +63,7 @@ def test_what_concerns_priorities_is_ignored():
 def test_masked_rows_are_not_stored():
     replay, state = filled(4, 3)
     state = replay.add(state, jnp.array([10, 11, 12]), mask=jnp.array([True, False, True]))
-    np.testing.assert_array_equal(state.storage, [12, 1, 2, 10])
+    np.testing.assert_array_equal(state.storage.words[:, 0], [12, 1, 2, 10])
     assert int(state.next_id) == 5
 
 

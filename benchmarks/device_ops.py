@@ -1,0 +1,177 @@
+"""How many operations the replay becomes on an H200: `python -m benchmarks.device_ops`.
+
+It compiles every public operation and whole steps, on a machine without a GPU, and prints a table
+of what the compiler made of them. Nothing is run: a count is not a time, it pins the structure.
+The command fails where a count is above its bound.
+"""
+
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+import jaxper
+from benchmarks import h200
+from jaxper import PrioritizedReplay, TimeStep, Transitions, UniformReplay, sum_tree
+
+CAPACITY, ADDED, BATCH = 2**20, 64, 256
+MEBIBYTE = 2**20
+
+
+class Case(NamedTuple):
+    """A function to compile, and what it may become."""
+
+    name: str
+    most: int  # operations; of a loop those around it
+    function: Callable
+    arguments: tuple  # shapes and dtypes
+    donated: Any = ()  # the state, where the result takes over its memory
+    loops: int = 0
+    temp: int = MEBIBYTE  # bytes beside the batch
+
+
+def array(*shape: int, dtype: Any = jnp.float32) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(shape, dtype)
+
+
+def rows(item: Any, *count: int) -> Any:
+    return jax.tree.map(lambda leaf: array(*count, *leaf.shape, dtype=leaf.dtype), item)
+
+
+def nbytes(arrays: Any) -> int:
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(arrays))
+
+
+def transition(observation: jax.ShapeDtypeStruct) -> dict[str, jax.ShapeDtypeStruct]:
+    return {
+        "observation": observation,
+        "action": array(dtype=jnp.int32),
+        "reward": array(),
+        "discount": array(),
+        "next_observation": observation,
+    }
+
+
+VECTORS = transition(array(8))
+IMAGES = transition(array(84, 84, 4, dtype=jnp.uint8))
+FLAG = array(dtype=jnp.bool_)
+STEP = TimeStep(array(8), array(dtype=jnp.int32), array(), FLAG, FLAG)
+KEY = jax.eval_shape(lambda: jax.random.key(0))
+IDS, PRIORITIES = array(BATCH, dtype=jnp.uint32), array(BATCH)
+
+
+def step(replay: Any) -> Callable:
+    """Add, sample, and update the priorities with an error of what was drawn."""
+
+    def run(state: Any, items: Any, key: Any) -> tuple[Any, jaxper.Sample]:
+        state = replay.add(state, items)
+        sample = replay.sample(state, key, BATCH)
+        reward = sample.items["reward"] if isinstance(sample.items, dict) else sample.items.reward
+        return replay.update_priorities(state, sample.ids, jnp.abs(reward)), sample
+
+    return run
+
+
+def scanned(replay: Any) -> Callable:
+    """Many steps in one program, of which a loss is left."""
+
+    def run(state: Any, items: Any, keys: Any) -> tuple[Any, Any]:
+        def body(state: Any, inputs: Any) -> tuple[Any, Any]:
+            state, sample = step(replay)(state, *inputs)
+            return state, jnp.mean(sample.weights * sample.items["reward"])
+
+        return jax.lax.scan(body, state, (items, keys))
+
+    return run
+
+
+def operations(name: str, replay: Any, most: dict[str, int]) -> Iterator[Case]:
+    """Every method of a replay of vectors."""
+    state = jax.eval_shape(replay.init, VECTORS)
+    functions: dict[str, tuple[Callable, tuple]] = {
+        "add": (replay.add, (state, rows(VECTORS, ADDED))),
+        "sample": (lambda state, key: replay.sample(state, key, BATCH), (state, KEY)),
+        "update_priorities": (replay.update_priorities, (state, IDS, PRIORITIES)),
+        "get": (replay.get, (state, IDS)),
+        "probabilities": (replay.probabilities, (state, IDS)),
+        "size": (replay.size, (state,)),
+        "reset_priorities": (replay.reset_priorities, (state,)),
+        "stats": (replay.stats, (state,)),
+    }
+    for method, (function, arguments) in functions.items():
+        if method in most:
+            changes = method in ("add", "update_priorities", "reset_priorities")
+            yield Case(
+                f"{name}.{method}", most[method], function, arguments, state if changes else ()
+            )
+
+
+def steps() -> Iterator[Case]:
+    """Whole steps, of vectors, images and streams, in a scan and side by side."""
+    replay = PrioritizedReplay(CAPACITY)
+    for name, item, most in (("vectors", VECTORS, 27), ("84x84x4 images", IMAGES, 30)):
+        state = jax.eval_shape(replay.init, item)
+        arguments = (state, rows(item, ADDED), KEY)
+        yield Case(f"step, {name}", most, step(replay), arguments, state)
+    uniform = UniformReplay(CAPACITY)
+    state = jax.eval_shape(uniform.init, VECTORS)
+    yield Case("uniform step", 7, step(uniform), (state, rows(VECTORS, ADDED), KEY), state)
+    state = jax.eval_shape(replay.init, VECTORS)
+    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 10))
+    arguments = (state, rows(VECTORS, 10, ADDED), keys)
+    yield Case("10 steps in a scan", 30, scanned(replay), arguments, state, loops=1)
+    stream = PrioritizedReplay(CAPACITY, view=Transitions(num_envs=16, n_step=3))
+    state = jax.eval_shape(stream.init, STEP)
+    arguments = (state, rows(STEP, ADDED // 16, 16), KEY)
+    yield Case("step, stream of 3-step returns", 60, step(stream), arguments, state)
+    small = PrioritizedReplay(2**12)
+    state = jax.eval_shape(jax.vmap(lambda _: small.init(VECTORS)), jnp.zeros(256))
+    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 256))
+    arguments = (state, rows(VECTORS, 256, ADDED), keys)
+    many = jax.vmap(step(small))
+    yield Case("step of 256 replays under vmap", 60, many, arguments, state, temp=48 * MEBIBYTE)
+
+
+def cases() -> Iterator[Case]:
+    """All of them, with their bounds."""
+    tree = jax.eval_shape(lambda: sum_tree.init(CAPACITY))
+    indices = array(BATCH, dtype=jnp.int32)
+    yield Case("sum_tree.set", 10, sum_tree.set, (tree, indices, PRIORITIES), tree)
+    yield Case("sum_tree.find", 8, sum_tree.find, (tree, PRIORITIES))
+    names = ("add", "sample", "update_priorities", "get", "probabilities", "size")
+    names = (*names, "reset_priorities", "stats")
+    bounds = dict(zip(names, (9, 11, 11, 3, 4, 1, 9, 20), strict=True))
+    yield from operations("PrioritizedReplay", PrioritizedReplay(CAPACITY), bounds)
+    bounds = dict(zip(names[:3], (4, 5, 0), strict=True))
+    yield from operations("UniformReplay", UniformReplay(CAPACITY), bounds)
+    yield from steps()
+
+
+def main() -> None:
+    place, failed = h200.sharding(), []
+    print(f"jax {jax.__version__}, {CAPACITY:,} slots, add {ADDED}, sample and update {BATCH}\n")
+    print("| compiled for an H200 | operations | at most | loops | copies | temp KiB |")
+    print("| --- | ---: | ---: | ---: | ---: | ---: |")
+    for case in cases():
+        program = h200.compiled(place, case.function, *case.arguments, donate=case.donated != ())
+        print(
+            f"| {case.name} | {program.operations} | {case.most} | {program.loops} "
+            f"| {program.copies} | {program.temp_bytes / 1024:,.0f} |",
+            flush=True,
+        )
+        if (
+            program.operations > case.most
+            or program.loops > case.loops
+            or program.copies
+            or program.temp_bytes > case.temp
+            or program.donated_bytes < nbytes(case.donated)
+        ):
+            failed.append(case.name)
+    if failed:
+        sys.exit(f"above its bound, or with a copy, or not donated whole: {', '.join(failed)}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,116 @@
+"""An H200 for the compiler, on a machine without one: programs are compiled and never run."""
+
+import re
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import jax
+from jax.experimental import topologies
+
+TARGET = """
+gpu_device_info {
+  threads_per_warp: 32
+  core_count: 132
+  fpus_per_core: 128
+  shared_memory_per_block: 49152
+  shared_memory_per_block_optin: 232448
+  shared_memory_per_core: 233472
+  threads_per_block_limit: 1024
+  threads_per_core_limit: 2048
+  registers_per_block_limit: 65536
+  registers_per_core_limit: 65536
+  block_dim_limit_x: 2147483647
+  block_dim_limit_y: 65535
+  block_dim_limit_z: 65535
+  l2_cache_size: 52428800
+  memory_bandwidth: 4800000000000
+  device_memory_size: 151397597184
+  clock_rate_ghz: 1.98
+  cuda_compute_capability { major: 9 }
+  driver_version: "12.9.0"
+  runtime_version: "12.9.0"
+  dnn_version: "9.10.0"
+}
+platform_name: "CUDA"
+dnn_version_info { major: 9 minor: 10 }
+device_description_str: "NVIDIA H200"
+"""
+FREE = {"parameter", "constant", "tuple", "get-tuple-element", "bitcast"}  # cost no launch
+
+jax.config.update("jax_platforms", "cpu")  # else JAX looks for the GPU
+
+_COMMENT = re.compile(r"/\*.*?\*/")
+_OPERATION = re.compile(r"^ +(?:ROOT )?\S+ = (\((?:[^()]|\([^()]*\))*\)|\S+) ([\w-]+)\(")
+_SHAPE = re.compile(r"([a-z]+)(\d+)\w*\[([\d,]*)\]")
+
+
+class Program(NamedTuple):
+    """What a function was compiled to."""
+
+    operations: int  # launches: fusions, copies and the like, those of a loop's body once
+    loops: int
+    copies: int  # of more than `SMALL` bytes
+    temp_bytes: int
+    donated_bytes: int  # of the arguments, that the results take over
+    text: str
+
+
+SMALL = 1024
+
+
+def sharding() -> Any:
+    """Where the arguments of a compiled function are to lie.
+
+    Raises:
+      SystemExit: the compiler for CUDA is not installed.
+    """
+    try:
+        topology = topologies.get_topology_desc(
+            platform="cuda", target_config=TARGET, topology="1x1x1"
+        )
+    except (RuntimeError, KeyError, NotImplementedError, AssertionError) as error:
+        version = jax.__version__
+        raise SystemExit(
+            f"no compiler for CUDA ({error}); write\n  pip install --no-deps "
+            f"jax-cuda12-plugin=={version} jax-cuda12-pjrt=={version} "
+            f"nvidia-cuda-nvcc-cu12 nvidia-cuda-runtime-cu12"
+        ) from error
+    mesh = topologies.make_mesh(topology, (1,), ("device",))
+    return jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+
+
+def compiled(place: Any, function: Callable, *arguments: Any, donate: bool = True) -> Program:
+    """`function` of arguments of these shapes and dtypes, the first of them donated."""
+    specs = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place), arguments
+    )
+    jitted = jax.jit(function, donate_argnums=0 if donate else ())
+    program = jitted.lower(*specs).compile()
+    memory, text = program.memory_analysis(), program.as_text()
+    bodies = re.findall(r" while\(.*body=(%[\w.-]+)", text)
+    launched = [operation for name in ("ENTRY", *bodies) for operation in _operations(text, name)]
+    return Program(
+        operations=sum(name not in FREE for name, _ in launched),
+        loops=len(bodies),
+        copies=sum(name.startswith("copy") and size > SMALL for name, size in launched),
+        temp_bytes=memory.temp_size_in_bytes,
+        donated_bytes=memory.alias_size_in_bytes,
+        text=text,
+    )
+
+
+def _operations(text: str, computation: str) -> list[tuple[str, int]]:
+    """Name and bytes of the result of each operation of a computation."""
+    lines = text[text.index(f"\n{computation} ") :].split("\n}", 1)[0].splitlines()
+    found = (_OPERATION.match(_COMMENT.sub("", line)) for line in lines)
+    return [(match[2], _bytes(match[1])) for match in found if match]
+
+
+def _bytes(shapes: str) -> int:
+    total = 0
+    for _, bits, dimensions in _SHAPE.findall(shapes):
+        size = int(bits)
+        for dimension in filter(None, dimensions.split(",")):
+            size *= int(dimension)
+        total += size // 8
+    return total

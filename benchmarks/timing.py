@@ -1,0 +1,31 @@
+"""Times of things that are run in turn, so that what else the machine does hits all alike."""
+
+import time
+
+import numpy as np
+
+from benchmarks.work import Run
+
+
+def interleaved(runs: dict[str, Run], rounds: int, seconds: float) -> dict[str, np.ndarray]:
+    """Microseconds per run of each, [rounds]; each is run for about `seconds` a round."""
+    counts = {name: _fitting_count(run, seconds) for name, run in runs.items()}
+    times = {name: np.empty(rounds) for name in runs}
+    for i in range(rounds):
+        for name, run in runs.items():
+            times[name][i] = _seconds(run, counts[name]) / counts[name] * 1e6
+    return times
+
+
+def _fitting_count(run: Run, seconds: float) -> int:
+    run(1)  # compiles
+    count = 1
+    while (taken := _seconds(run, count)) < seconds / 4:
+        count *= 2
+    return max(1, round(count * seconds / taken))
+
+
+def _seconds(run: Run, count: int) -> float:
+    start = time.perf_counter()
+    run(count)
+    return time.perf_counter() - start

@@ -1,0 +1,56 @@
+"""flashbax: items as sequences of one step. It gives no importance weights."""
+
+from importlib import metadata
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from benchmarks import compiled
+from benchmarks.work import Contender, Run, Work
+
+
+def contenders() -> list[Contender]:
+    """Its two ways to write priorities, which it picks by the name of a device."""
+    import flashbax  # noqa: F401
+
+    version = metadata.version("flashbax")
+    return [
+        Contender('flashbax, device="cpu"', version, lambda work: _make(work, "cpu")),
+        Contender('flashbax, device="gpu"', version, lambda work: _make(work, "gpu")),
+    ]
+
+
+def _make(work: Work, device: str) -> dict[str, Run]:
+    from flashbax.buffers import prioritised_trajectory_buffer as module
+
+    rows = jax.tree.map(jnp.asarray, work.rows)
+    add_size = len(rows["reward"])
+
+    # What its make_prioritised_trajectory_buffer puts together, but for its replacing
+    # device="gpu" by "cpu" where there is none.
+    def init(item):
+        return module.prioritised_init(item, add_size, work.capacity // add_size, period=1)
+
+    def add(state, rows):
+        steps = jax.tree.map(lambda leaf: leaf[:, None], rows)
+        return module.prioritised_add(
+            state, steps, sample_sequence_length=1, period=1, device=device
+        )
+
+    def sample(state, key):
+        drawn = module.prioritised_sample(state, key, work.batch_size, sequence_length=1, period=1)
+        items = jax.tree.map(lambda leaf: leaf[:, 0], drawn.experience)
+        return items, drawn.indices, drawn.probabilities
+
+    def update(state, ids, priorities):
+        return module.set_priorities(state, ids, priorities, 0.6, device)
+
+    def fill(priorities):
+        state = init(jax.tree.map(lambda leaf: leaf[0], rows))
+        state = jax.lax.fori_loop(
+            0, work.capacity // add_size, lambda _, state: add(state, rows), state
+        )
+        return update(state, np.arange(work.capacity, dtype=np.int32), priorities)
+
+    return compiled.runs(work, jax.jit(fill)(work.filling), add, sample, update)

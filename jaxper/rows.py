@@ -1,0 +1,113 @@
+"""Storage of items: the small leaves of an item side by side in one row of 32-bit words.
+
+A draw then reads one place per item and an add writes one, whatever an item consists of: that is
+one operation on a GPU in place of one per leaf, and one cache miss in place of one per leaf.
+Leaves that are large, such as images, have arrays of their own.
+"""
+
+import dataclasses
+import math
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+LARGE = 1024  # bytes per item from which on a leaf has an array of its own
+
+
+@partial(
+    jax.tree_util.register_dataclass,
+    data_fields=["words", "large"],
+    meta_fields=["leaves", "structure"],
+)
+@dataclasses.dataclass(frozen=True)
+class Rows:
+    """Items, one per slot."""
+
+    words: Array  # uint32 [capacity, words of the small leaves]
+    large: tuple[Array, ...]  # [capacity, ...] of each large leaf
+    leaves: tuple[jax.ShapeDtypeStruct, ...]  # of one item
+    structure: Any  # of the pytree that these leaves make up
+
+
+def init(spec: Any, capacity: int) -> Rows:
+    """Empty slots for items of shapes and dtypes `spec`."""
+    leaves, structure = jax.tree.flatten(spec)
+    leaves = tuple(jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in leaves)
+    return Rows(
+        words=jnp.zeros((capacity, sum(map(_width, leaves))), jnp.uint32),
+        large=tuple(
+            jnp.zeros((capacity, *leaf.shape), leaf.dtype) for leaf in leaves if not _width(leaf)
+        ),
+        leaves=leaves,
+        structure=structure,
+    )
+
+
+def expected(rows: Rows) -> Any:
+    """Shapes and dtypes of as many items as there are slots, leaves [capacity, ...]."""
+    capacity = len(rows.words)
+    return jax.tree.unflatten(
+        rows.structure,
+        [jax.ShapeDtypeStruct((capacity, *leaf.shape), leaf.dtype) for leaf in rows.leaves],
+    )
+
+
+def write(rows: Rows, slots: Array, items: Any) -> Rows:
+    """`rows` with items, leaves [B, ...], at `slots`, uint32 [B], no slot twice but `NO_SLOT`."""
+    given = [jnp.asarray(leaf) for leaf in jax.tree.leaves(items)]
+    small = [_packed(leaf) for leaf, spec in zip(given, rows.leaves, strict=True) if _width(spec)]
+    large = [leaf for leaf, spec in zip(given, rows.leaves, strict=True) if not _width(spec)]
+    words = jnp.concatenate(small, axis=1) if small else rows.words[: len(slots)]
+    words, *large = jax.tree.map(
+        lambda stored, new: stored.at[slots].set(new, mode="drop", unique_indices=True),
+        [rows.words, *rows.large],
+        [words, *large],
+    )
+    return dataclasses.replace(rows, words=words, large=tuple(large))
+
+
+def read(rows: Rows, slots: Array) -> Any:
+    """The items at `slots`, int32 [B] in [0, capacity)."""
+    words, *large = (
+        array.at[slots].get(mode="promise_in_bounds") for array in (rows.words, *rows.large)
+    )
+    large = iter(large)
+    start, leaves = 0, []
+    for spec in rows.leaves:
+        end = start + _width(spec)
+        leaves.append(_unpacked(words[:, start:end], spec) if end > start else next(large))
+        start = end
+    return jax.tree.unflatten(rows.structure, leaves)
+
+
+def _width(spec: jax.ShapeDtypeStruct) -> int:
+    """Words that a leaf takes in a row; 0 where it has an array of its own."""
+    size = spec.size * spec.dtype.itemsize
+    packable = spec.dtype.kind in "biuf" or spec.dtype == jnp.bfloat16
+    return -(-size // 4) if packable and size < LARGE else 0
+
+
+def _packed(leaf: Array) -> Array:
+    """The bytes of a leaf [B, ...] as uint32 [B, width], filled up with zeros."""
+    leaf = leaf.astype(jnp.uint8) if leaf.dtype == np.bool_ else leaf
+    leaf = leaf.reshape(len(leaf), math.prod(leaf.shape[1:]))
+    per_word = 4 // leaf.dtype.itemsize
+    if per_word > 1:
+        leaf = jnp.pad(leaf, ((0, 0), (0, -leaf.shape[1] % per_word)))
+        leaf = leaf.reshape(len(leaf), leaf.shape[1] // per_word, per_word)
+    words = jax.lax.bitcast_convert_type(leaf, jnp.uint32)
+    return words.reshape(len(leaf), math.prod(words.shape[1:]))
+
+
+def _unpacked(words: Array, spec: jax.ShapeDtypeStruct) -> Array:
+    """What `_packed` made of a leaf, [B, ...] again."""
+    dtype = np.dtype(np.uint8) if spec.dtype == np.bool_ else spec.dtype
+    if dtype.itemsize == 8:
+        words = words.reshape(len(words), spec.size, 2)
+    leaf = jax.lax.bitcast_convert_type(words, dtype)
+    leaf = leaf.reshape(len(words), math.prod(leaf.shape[1:]))
+    return leaf[:, : spec.size].reshape(len(words), *spec.shape).astype(spec.dtype)
