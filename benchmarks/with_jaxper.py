@@ -10,7 +10,7 @@ from benchmarks.work import Contender, Run, Work
 
 
 def contenders() -> list[Contender]:
-    """This library."""
+    """The library itself."""
     return [Contender("jaxper", jaxper.__version__, _make)]
 
 

@@ -7,7 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-ONE_THREAD = 512  # values: measured, up to here two threads are slower than one
+MOST_ON_ONE_THREAD = 512  # values: measured, up to here two threads are slower than one
+FEW = 64  # values that one thread gets from XLA itself, unless they are
+LARGE = 2**16  # values long what they are read from
 
 _IN_BOUNDS = jax.lax.GatherScatterMode.PROMISE_IN_BOUNDS
 _COLUMN = jax.lax.ScatterDimensionNumbers((1,), (), (0,))  # updates [B, 1] to an operand [B]
@@ -27,8 +29,8 @@ def after(value: Array, *reads: Array) -> Array:
     return value
 
 
-def computed_once(seed: Array, *values: Array) -> Any:
-    """One array of 32-bit numbers, or two of one shape, which a CPU does not compute more than once.
+def computed_once(seed: Array, *values: Array, reads: int = 0) -> Any:
+    """One array of 32-bit numbers, or two of one shape, which a CPU computes only once.
 
     XLA fuses a chain of elementwise operations into every consumer on a CPU, each with all levels
     of a descent in it: a step of a million items took six times as long. It does not fuse a
@@ -37,35 +39,36 @@ def computed_once(seed: Array, *values: Array) -> Any:
     Args:
       seed: any number of 32 bits that XLA does not know, [], but not one computed from the values.
       values: one array or two.
+      reads: size of the array from which they are gathered.
     """
-    if len(values) == 1:
-        return jax.lax.platform_dependent(
-            seed, *values, cpu=stored, default=lambda seed, values: values
-        )
-    return jax.lax.platform_dependent(
-        seed, *values, cpu=_materialised_pair, default=lambda seed, *pair: pair
-    )
 
+    def once(seed: Array, *values: Array) -> Any:
+        if len(values) == 1:
+            return stored(seed, *values, reads)
+        pair = jax.lax.complex(*(_as(array, jnp.float32) for array in values))
+        pair = stored(seed, pair, reads)
+        parts = jax.lax.real(pair), jax.lax.imag(pair)
+        return tuple(_as(part, array.dtype) for part, array in zip(parts, values, strict=True))
 
-def _materialised_pair(seed: Array, first: Array, second: Array) -> tuple[Array, Array]:
-    pair = jax.lax.complex(_as(first, jnp.float32), _as(second, jnp.float32))
-    pair = stored(seed, pair)
-    return _as(jax.lax.real(pair), first.dtype), _as(jax.lax.imag(pair), second.dtype)
+    def as_they_are(seed: Array, *values: Array) -> Any:
+        return values if len(values) > 1 else values[0]
+
+    return jax.lax.platform_dependent(seed, *values, cpu=once, default=as_they_are)
 
 
 def _as(values: Array, dtype: Any) -> Array:
     return jax.lax.bitcast_convert_type(values, dtype)
 
 
-def stored(seed: Array, values: Array) -> Array:
-    """`values` through a scatter, which computes them once; a few of them by one thread.
+def stored(seed: Array, values: Array, reads: int = 0) -> Array:
+    """`values` through a scatter, which computes them once; where that pays, on one thread.
 
-    XLA judges a gather by the size of the whole array that it reads and gives it to all threads,
-    where to start and to join them takes longer than to gather a batch. It leaves to one thread
-    what ends in an update of a slice of a larger buffer, if it cannot see through that buffer.
+    XLA gives to all threads what computes much or reads from a large array, however little of it,
+    and to start and to join them takes longer than to gather a batch. It leaves to one thread what
+    ends in an update of a slice of a larger buffer, if it cannot see through that buffer.
     """
     column = values.reshape(-1, 1)
-    if 0 < values.size <= ONE_THREAD:
+    if 0 < values.size <= MOST_ON_ONE_THREAD and (reads > LARGE or values.size > FEW):
         column = jax.lax.dynamic_update_slice(_buffer(seed, column), column, (0, 0))
     rows = np.arange(len(column), dtype=np.int32)[:, None]
     empty = jnp.zeros(len(column), values.dtype)

@@ -32,11 +32,14 @@ def build(level: Array, reduce: Reduce) -> tuple[Array, ...]:
 def refresh(
     seed: Array, parents: tuple[Array, ...], level: Array, groups: Array, reduce: Reduce
 ) -> tuple[Array, ...]:
-    """`parents` of `level` after a write to its rows `groups`, uint32 [B]; for `seed` see `_xla`."""
+    """`parents` of `level` after a write to its rows `groups`, uint32 [B].
+
+    `seed` is that of `computed_once`.
+    """
     levels = []
     for parent in parents:
         first = jnp.minimum(groups, np.uint32(len(level) - 1)) * np.uint32(GROUP)
-        values = computed_once(seed, reduce(children(level, first)))
+        values = computed_once(seed, reduce(children(level, first)), reads=level.size)
         level = parent.ravel().at[groups].set(values, mode="drop").reshape(parent.shape)
         groups = groups // GROUP
         levels.append(level)

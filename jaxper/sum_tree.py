@@ -165,11 +165,12 @@ def descend(tree: SumTree, mass: Array, fine: Array) -> tuple[Array, Array]:
     mass, fine = computed_once(tree.live, mass, fine)
     residual = jnp.where(mass < levels.total(root[0]), jnp.maximum(mass, 0), jnp.inf)
     node, residual, leaf = _choose(list(root[0]), residual, fine)
+    reads = 0
     for level in (*reversed(above), *reversed(stored)):
-        first, residual = computed_once(tree.live, node * GROUP, residual)
+        first, residual = computed_once(tree.live, node * GROUP, residual, reads=reads)
         child, residual, leaf = _choose(levels.children(level, first), residual, fine)
-        node = first + child
-    node, leaf = computed_once(tree.live, node, leaf)
+        node, reads = first + child, level.size
+    node, leaf = computed_once(tree.live, node, leaf, reads=reads)
     return node.astype(jnp.int32), leaf
 
 
@@ -218,7 +219,8 @@ def _get(tree: SumTree, indices: Array) -> Array:
 def _read(tree: SumTree, leaves: Array, indices: Array) -> Array:
     """What stands in `leaves` at uint32 `indices`; at one out of range the last leaf."""
     indices = jnp.minimum(indices, np.uint32(leaves.size - 1))
-    return computed_once(tree.live, leaves.ravel().at[indices].get(mode="promise_in_bounds"))
+    read = leaves.ravel().at[indices].get(mode="promise_in_bounds")
+    return computed_once(tree.live, read, reads=leaves.size)
 
 
 @partial(jax.jit, inline=True, static_argnames="positive")
@@ -231,7 +233,8 @@ def replace(tree: SumTree, indices: Array, values: Array, positive: bool) -> Sum
       values: float32 [B].
       positive: whether all values are known to be above 0 too.
     """
-    leaves, last = _last_rows(tree, after(indices, _ready(tree)))
+    indices = computed_once(tree.live, after(indices, _ready(tree)))
+    leaves, last = _last_rows(tree, indices)
     indices = jnp.where(last, indices, OUT)
     change = 0 if positive else _change(indices, values, 1)
     return _put(tree, leaves, indices, values, change)
