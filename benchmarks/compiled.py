@@ -37,7 +37,7 @@ def runs(
         drawn = sample(state, keys[i])
         # An error that depends on all that was drawn: so XLA reads before it writes, in place.
         errors = sum(
-            jnp.sum(leaf.reshape(work.batch_size, -1).astype(jnp.float32), axis=1)
+            jnp.sum(leaf.reshape(*drawn[1].shape, -1).astype(jnp.float32), axis=-1)
             for leaf in jax.tree.leaves(drawn)
         )
         return update(state, drawn[1], jnp.abs(errors)), drawn

@@ -37,8 +37,6 @@ device_description_str: "NVIDIA H200"
 """
 FREE = {"parameter", "constant", "tuple", "get-tuple-element", "bitcast"}  # cost no launch
 
-jax.config.update("jax_platforms", "cpu")  # else JAX looks for the GPU
-
 _COMMENT = re.compile(r"/\*.*?\*/")
 _OPERATION = re.compile(r"^ +(?:ROOT )?\S+ = (\((?:[^()]|\([^()]*\))*\)|\S+) ([\w-]+)\(")
 _SHAPE = re.compile(r"([a-z]+)(\d+)\w*\[([\d,]*)\]")
@@ -87,8 +85,8 @@ def compiled(place: Any, function: Callable, *arguments: Any, donate: bool = Tru
     jitted = jax.jit(function, donate_argnums=0 if donate else ())
     program = jitted.lower(*specs).compile()
     memory, text = program.memory_analysis(), program.as_text()
-    bodies = re.findall(r" while\(.*body=(%[\w.-]+)", text)
-    launched = [operation for name in ("ENTRY", *bodies) for operation in _operations(text, name)]
+    bodies = loop_bodies(text)
+    launched = [operation for name in ("ENTRY", *bodies) for operation in operations(text, name)]
     return Program(
         operations=sum(name not in FREE for name, _ in launched),
         loops=len(bodies),
@@ -99,7 +97,12 @@ def compiled(place: Any, function: Callable, *arguments: Any, donate: bool = Tru
     )
 
 
-def _operations(text: str, computation: str) -> list[tuple[str, int]]:
+def loop_bodies(text: str) -> list[str]:
+    """The names of the computations that loops run."""
+    return re.findall(r" while\(.*body=(%[\w.-]+)", text)
+
+
+def operations(text: str, computation: str) -> list[tuple[str, int]]:
     """Name and bytes of the result of each operation of a computation."""
     lines = text[text.index(f"\n{computation} ") :].split("\n}", 1)[0].splitlines()
     found = (_OPERATION.match(_COMMENT.sub("", line)) for line in lines)

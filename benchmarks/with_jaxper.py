@@ -16,22 +16,28 @@ def contenders() -> list[Contender]:
 
 def _make(work: Work) -> dict[str, Run]:
     replay = jaxper.PrioritizedReplay(work.capacity)
-    rows = jax.tree.map(jnp.asarray, work.rows)
-    add_size = len(rows["reward"])
-
-    def fill(priorities):
-        state = replay.init(jax.tree.map(lambda leaf: leaf[0], rows))
-        state = jax.lax.fori_loop(
-            0, work.capacity // add_size, lambda _, state: replay.add(state, rows), state
-        )
-        return replay.update_priorities(
-            state, np.arange(work.capacity, dtype=np.uint32), priorities
-        )
 
     def sample(state, key):
         drawn = replay.sample(state, key, work.batch_size, beta=0.4)
         return drawn.items, drawn.ids, (drawn.probabilities, drawn.weights)
 
-    return compiled.runs(
-        work, jax.jit(fill)(work.filling), replay.add, sample, replay.update_priorities
+    state = full(replay, work)
+    return compiled.runs(work, state, replay.add, sample, replay.update_priorities)
+
+
+def full(replay: jaxper.PrioritizedReplay, work: Work) -> jaxper.PrioritizedState:
+    """A full replay with the work's priorities."""
+    count = min(work.capacity, 2**12)
+    rows = jax.tree.map(
+        lambda leaf: jnp.asarray(np.resize(leaf, (count, *leaf.shape[1:]))), work.rows
     )
+
+    @jax.jit
+    def fill(rows, priorities):
+        state = replay.init(jax.tree.map(lambda leaf: leaf[0], rows))
+        adds = -(-work.capacity // count)
+        state = jax.lax.fori_loop(0, adds, lambda _, state: replay.add(state, rows), state)
+        ids = jnp.arange(work.capacity, dtype=jnp.uint32) + state.next_id - work.capacity
+        return replay.update_priorities(state, ids, priorities)
+
+    return fill(rows, work.filling)

@@ -1,0 +1,50 @@
+"""Libraries that are called from Python, one operation at a time."""
+
+from collections.abc import Callable
+from typing import Any
+
+from benchmarks.work import VARIANTS, Run, Work
+
+
+def runs(
+    work: Work,
+    add: Callable[[], Any],
+    sample: Callable[[], tuple[Any, Any]],
+    update: Callable[[Any, Any], Any],
+    convert: Callable[[Any], Any],
+) -> dict[str, Run]:
+    """What runs each operation.
+
+    Args:
+      work: sizes and batches.
+      add: adds the rows of the work.
+      sample: gives rewards and ids of a batch.
+      update: of ids and priorities.
+      convert: makes arrays of NumPy the library's own.
+    """
+    updates = [
+        (convert(ids), convert(new)) for ids, new in zip(work.ids, work.priorities, strict=True)
+    ]
+
+    def step() -> None:
+        add()
+        rewards, ids = sample()
+        update(ids, abs(rewards))
+
+    def repeated(function: Callable[[], Any]) -> Run:
+        def run(count: int) -> None:
+            for _ in range(count):
+                function()
+
+        return run
+
+    def run_updates(count: int) -> None:
+        for i in range(count):
+            update(*updates[i % VARIANTS])
+
+    return {
+        "add": repeated(add),
+        "sample": repeated(sample),
+        "update": run_updates,
+        "step": repeated(step),
+    }

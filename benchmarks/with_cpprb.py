@@ -1,0 +1,34 @@
+"""cpprb: C++ on the host, whose tree is brought up to date when it is next drawn from."""
+
+from importlib import metadata
+
+import numpy as np
+
+from benchmarks import called
+from benchmarks.work import Contender, Run, Work, transitions
+
+
+def contenders() -> list[Contender]:
+    """Its prioritized buffer."""
+    import cpprb  # noqa: F401
+
+    return [Contender("cpprb", metadata.version("cpprb"), _make)]
+
+
+def _make(work: Work) -> dict[str, Run]:
+    import cpprb
+
+    leaves = {
+        name: {"shape": leaf.shape[1:] or 1, "dtype": leaf.dtype}
+        for name, leaf in work.rows.items()
+    }
+    buffer = cpprb.PrioritizedReplayBuffer(work.capacity, leaves, alpha=0.6)
+    buffer.add(**transitions(work.capacity, np.random.default_rng(1)), priorities=work.filling)
+
+    def sample():
+        drawn = buffer.sample(work.batch_size, beta=0.4)
+        return drawn["reward"].ravel(), drawn["indexes"]
+
+    return called.runs(
+        work, lambda: buffer.add(**work.rows), sample, buffer.update_priorities, np.asarray
+    )

@@ -1,0 +1,51 @@
+"""A plain segment tree in NumPy, as many agents carry one: binary, updated and searched in bulk."""
+
+import numpy as np
+
+from benchmarks import called
+from benchmarks.work import Contender, Run, Work, transitions
+
+
+def contenders() -> list[Contender]:
+    """The tree, and items in arrays beside it."""
+    return [Contender("NumPy tree", np.__version__, _make)]
+
+
+def _make(work: Work) -> dict[str, Run]:
+    random = np.random.default_rng(1)
+    storage = transitions(work.capacity, random)
+    size = 1 << (work.capacity - 1).bit_length()
+    tree = np.zeros(2 * size)
+    added, position = len(work.rows["reward"]), 0
+
+    def write(ids, priorities):
+        nodes = np.asarray(ids) + size
+        tree[nodes] = (np.asarray(priorities) + 1e-6) ** 0.6
+        while len(nodes) and nodes[0] > 1:
+            nodes = np.unique(nodes >> 1)
+            tree[nodes] = tree[2 * nodes] + tree[2 * nodes + 1]
+
+    def add():
+        nonlocal position
+        slots = (position + np.arange(added)) % work.capacity
+        for name, leaf in work.rows.items():
+            storage[name][slots] = leaf
+        write(slots, np.ones(added))
+        position = (position + added) % work.capacity
+
+    def sample():
+        slices = np.arange(work.batch_size) + random.random(work.batch_size)
+        mass = slices * tree[1] / work.batch_size
+        nodes = np.ones(work.batch_size, np.int64)
+        while nodes[0] < size:
+            left = tree[2 * nodes]
+            right = mass >= left
+            mass, nodes = np.where(right, mass - left, mass), 2 * nodes + right
+        slots = np.minimum(nodes - size, work.capacity - 1)
+        weights = (tree[slots + size] / tree[1] * work.capacity) ** -0.4
+        drawn = {name: leaf[slots] for name, leaf in storage.items()}
+        drawn["weights"] = weights / weights.max()
+        return drawn["reward"], slots
+
+    write(np.arange(work.capacity), work.filling)
+    return called.runs(work, add, sample, write, np.asarray)

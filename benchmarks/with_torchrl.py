@@ -1,0 +1,44 @@
+"""TorchRL: tensors in contiguous storage, its C++ trees for the sum and the minimum."""
+
+from importlib import metadata
+
+import numpy as np
+
+from benchmarks import called
+from benchmarks.work import Contender, Run, Work, transitions
+
+
+def contenders() -> list[Contender]:
+    """Its prioritized buffer, where its compiled part fits the torch that is installed."""
+    from torchrl._torchrl import SumSegmentTreeFp32  # noqa: F401
+
+    return [Contender("TorchRL", metadata.version("torchrl"), _make)]
+
+
+def _make(work: Work) -> dict[str, Run]:
+    import torch
+    from tensordict import TensorDict
+    from torchrl.data import LazyTensorStorage, TensorDictPrioritizedReplayBuffer
+
+    buffer = TensorDictPrioritizedReplayBuffer(
+        alpha=0.6,
+        beta=0.4,
+        storage=LazyTensorStorage(work.capacity),
+        batch_size=work.batch_size,
+    )
+
+    def tensors(rows):
+        rows = {name: torch.from_numpy(leaf) for name, leaf in rows.items()}
+        return TensorDict(rows, batch_size=[len(rows["reward"])])
+
+    buffer.extend(tensors(transitions(work.capacity, np.random.default_rng(1))))
+    buffer.update_priority(torch.arange(work.capacity), torch.from_numpy(work.filling))
+    rows = tensors(work.rows)
+
+    def sample():
+        drawn = buffer.sample()
+        return drawn["reward"], drawn["index"]
+
+    return called.runs(
+        work, lambda: buffer.extend(rows), sample, buffer.update_priority, torch.from_numpy
+    )

@@ -1,0 +1,52 @@
+"""What the benchmarks stand on: the runs do their work, and compiled text is counted aright."""
+
+import numpy as np
+import pytest
+
+from benchmarks import h200, timing, with_jaxper, with_numpy
+from benchmarks.work import OPERATIONS, work
+
+TEXT = """
+%body.1 (p: (f32[4])) -> (f32[4]) {
+  %p = (f32[4]{0}) parameter(0)
+  ROOT %fusion.9 = (f32[4]{0}, /*index=1*/f32[4]{0}) fusion(%p), kind=kLoop
+}
+
+%fused (q: f32[4]) -> f32[4] {
+  ROOT %copy.0 = f32[400]{0} copy(%q)
+}
+
+ENTRY %main (a: f32[4]) -> f32[4] {
+  %a = f32[4]{0} parameter(0)
+  %copy.1 = f32[1024,16]{1,0:T(8)} copy(%a)
+  %while.2 = (f32[4]{0}) while(%a), condition=%c, body=%body.1
+  ROOT %gte = f32[4]{0} get-tuple-element(%while.2), index=0
+}
+"""
+
+
+def test_operations_of_a_computation_and_their_bytes():
+    found = h200.operations(TEXT, "ENTRY")
+    assert found == [
+        ("parameter", 16),
+        ("copy", 65536),
+        ("while", 16),
+        ("get-tuple-element", 16),
+    ]
+    assert h200.operations(TEXT, "%body.1") == [("parameter", 16), ("fusion", 32)]
+    assert h200.loop_bodies(TEXT) == ["%body.1"]
+
+
+@pytest.mark.parametrize("module", [with_jaxper, with_numpy], ids=lambda module: module.__name__)
+def test_contenders_do_their_work(module):
+    (contender,) = module.contenders()
+    runs = contender.make(work(capacity=128, batch_size=8, add_size=4))
+    times = timing.interleaved({name: runs[name] for name in OPERATIONS}, rounds=2, seconds=1e-4)
+    assert all((times[name] > 0).all() and times[name].shape == (2,) for name in OPERATIONS)
+
+
+def test_work_is_the_same_for_the_same_seed():
+    one, two = (work(16, 4, 2, seed=3) for _ in range(2))
+    np.testing.assert_array_equal(one.ids, two.ids)
+    assert one.rows["observation"].shape == (2, 8)
+    assert one.ids.max() < 16

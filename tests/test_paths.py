@@ -1,0 +1,78 @@
+"""Whatever path a backend or a size takes through the tree, the meaning is the same."""
+
+import jax
+import numpy as np
+import pytest
+from lives import PRIORITIES, UPDATES, Life
+
+from jaxper import PrioritizedReplay, _xla, sum_tree
+
+
+def not_a_cpu(*arguments, default, **platforms):
+    """What `jax.lax.platform_dependent` comes to where no platform is named."""
+    return default(*arguments)
+
+
+PATHS = {
+    "as on a GPU": [(jax.lax, "platform_dependent", not_a_cpu)],
+    "rows compared": [(sum_tree, "FEW", 2**30)],
+    "rows claimed": [(sum_tree, "FEW", -1), (sum_tree, "FEW_ON_A_GPU", -1)],
+    "one thread": [(_xla, "FEW", 0)],
+    "all threads": [(_xla, "MOST_ON_ONE_THREAD", 0)],
+}
+
+
+@pytest.fixture(params=PATHS)
+def path(request, monkeypatch):
+    """Everything compiled anew on one path, and once more after it."""
+    jax.clear_caches()
+    for owner, name, value in PATHS[request.param]:
+        monkeypatch.setattr(owner, name, value)
+    yield request.param
+    jax.clear_caches()
+
+
+def random_operations(count, random):
+    for _ in range(count):
+        priorities = random.choice(PRIORITIES, UPDATES).tolist()
+        mask = (random.random(UPDATES) < 0.8).tolist()
+        offsets = random.integers(-8, 3, UPDATES).tolist()
+        yield [
+            ("add", None),
+            ("add with", priorities, mask),
+            ("update", offsets, priorities, mask),
+            ("update drawn", priorities, mask),
+        ][random.integers(4)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "replay",
+    [
+        PrioritizedReplay(17, epsilon=0.0, normalize="buffer"),
+        PrioritizedReplay(5000, epsilon=1e-6, normalize="none"),  # a stored level above the leaves
+    ],
+    ids=repr,
+)
+@pytest.mark.usefixtures("path")
+def test_a_life_on_every_path(replay):
+    life = Life(replay, next_id=2**32 - 60)
+    for operation in random_operations(25, np.random.default_rng(0)):
+        life.do(operation)
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("path")
+def test_equal_draws_on_every_path():
+    """A mass finds the same leaf, of a tree of three stored levels."""
+    random = np.random.default_rng(1)
+    leaves = random.lognormal(sigma=4, size=70_000).astype(np.float32)
+    leaves[random.random(70_000) < 0.3] = 0
+    tree = sum_tree.set(sum_tree.init(70_000), np.arange(70_000), leaves)
+    edges = np.cumsum(leaves, dtype=np.float64)
+    mass = (random.random(1000) * edges[-1]).astype(np.float32)
+    found = np.asarray(sum_tree.find(tree, mass))
+    assert (leaves[found] > 0).all()
+    slack = edges[-1] * 1e-6
+    assert (edges[found] >= mass - slack).all()
+    assert (edges[found] - leaves[found] <= mass + slack).all()
