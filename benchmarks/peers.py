@@ -112,9 +112,11 @@ def main() -> None:
     arguments = parser.parse_args()
     jax.config.update("jax_platforms", "cpu")
     contenders, missing = found()
-    cells = list(measured(arguments, contenders))
-    text = f"{heading(contenders, missing)}\n\n{table(cells, contenders)}\n"
-    arguments.output.with_suffix(".md").write_text(text)
+    cells, text = [], ""
+    for cell in measured(arguments, contenders):
+        cells.append(cell)
+        text = f"{heading(contenders, missing)}\n\n{table(cells, contenders)}\n"
+        arguments.output.with_suffix(".md").write_text(text)
     plots.peers(cells, arguments.output.with_suffix(".png"))
     print(text)
 

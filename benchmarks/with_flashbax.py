@@ -46,11 +46,12 @@ def _make(work: Work, device: str) -> dict[str, Run]:
     def update(state, ids, priorities):
         return module.set_priorities(state, ids, priorities, 0.6, device)
 
-    def fill(priorities):
+    def fill(ids, priorities):
         state = init(jax.tree.map(lambda leaf: leaf[0], rows))
         state = jax.lax.fori_loop(
             0, work.capacity // add_size, lambda _, state: add(state, rows), state
         )
-        return update(state, np.arange(work.capacity, dtype=np.int32), priorities)
+        return update(state, ids, priorities)
 
-    return compiled.runs(work, jax.jit(fill)(work.filling), add, sample, update)
+    ids = np.arange(work.capacity, dtype=np.int32)
+    return compiled.runs(work, jax.jit(fill)(ids, work.filling), add, sample, update)

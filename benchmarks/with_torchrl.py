@@ -1,5 +1,6 @@
 """TorchRL: tensors in contiguous storage, its C++ trees for the sum and the minimum."""
 
+import os
 from importlib import metadata
 
 import numpy as np
@@ -10,6 +11,8 @@ from benchmarks.work import Contender, Run, Work, transitions
 
 def contenders() -> list[Contender]:
     """Its prioritized buffer, where its compiled part fits the torch that is installed."""
+    # Its threads are not to spin while the others have their turn.
+    os.environ.update(OMP_WAIT_POLICY="passive", GOMP_SPINCOUNT="0", KMP_BLOCKTIME="0")
     from torchrl._torchrl import SumSegmentTreeFp32  # noqa: F401
 
     return [Contender("TorchRL", metadata.version("torchrl"), _make)]

@@ -51,8 +51,8 @@ def test_set_follows_numpy(capacity, data):
         assert_consistent(tree, leaves)
 
 
-def test_levels_wider_than_the_dense_limit_are_refreshed():
-    """2^17 leaves: the first level above the leaves is written row by row."""
+def test_stored_levels_are_refreshed_row_by_row():
+    """2^17 leaves: two levels above the leaves are stored."""
     generator = np.random.default_rng(0)
     leaves = generator.random(2**17).astype(np.float32)
     tree = sum_tree.rebuild(sum_tree.init(2**17, minimum=True), jnp.array(leaves).reshape(-1, 16))

@@ -1,0 +1,54 @@
+"""What prioritization costs the example DQN in steps per second: `python -m benchmarks.dqn_cost`.
+
+Uniform and prioritized runs advance in turn. Takes the options of `examples/dqn.py` and its extra.
+"""
+
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from benchmarks import timing
+from benchmarks.work import Run
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
+import dqn
+
+CHUNK, ROUNDS = 100, 15
+
+
+def advancing(arguments: Any, name: str) -> Run:
+    """What advances all seeds of an experiment by `CHUNK` steps of every environment, in place."""
+    experiment = dqn.set_up(arguments, name)
+    keys = jax.random.split(jax.random.key(arguments.seed), arguments.seeds)
+    held = [jax.jit(jax.vmap(partial(dqn.start, experiment)))(keys)]
+
+    def advance(runs: Any) -> Any:
+        one_step = jax.vmap(partial(dqn.train_step, experiment))
+        return jax.lax.scan(one_step, runs, None, CHUNK)[0]
+
+    program = jax.jit(advance, donate_argnums=0)
+
+    def run(count: int) -> None:
+        for _ in range(count):
+            held[0] = jax.block_until_ready(program(held[0]))
+
+    return run
+
+
+def main() -> None:
+    arguments = dqn.parse_arguments()
+    runs = {name: advancing(arguments, name) for name in ("uniform", "prioritized")}
+    times = timing.interleaved(runs, ROUNDS, seconds=1.0)
+    steps = CHUNK * dqn.NUM_ENVS * arguments.seeds
+    for name, microseconds in times.items():
+        print(f"{name}: {steps / np.median(microseconds) * 1e3:,.1f} thousand steps a second")
+    lost = 1 - np.median(times["uniform"] / times["prioritized"])
+    print(f"prioritized loses {lost:.0%} (median of {ROUNDS} pairs)")
+
+
+if __name__ == "__main__":
+    main()
