@@ -44,14 +44,14 @@ def computed_once(seed: Array, *values: Array, reads: int = 0) -> Any:
 
     def once(seed: Array, *values: Array) -> Any:
         if len(values) == 1:
-            return stored(seed, *values, reads)
+            return stored(seed, *values, reads=reads)
         pair = jax.lax.complex(*(_as(array, jnp.float32) for array in values))
         pair = stored(seed, pair, reads)
         parts = jax.lax.real(pair), jax.lax.imag(pair)
         return tuple(_as(part, array.dtype) for part, array in zip(parts, values, strict=True))
 
     def as_they_are(seed: Array, *values: Array) -> Any:
-        return values if len(values) > 1 else values[0]
+        return values if len(values) != 1 else [*values][0]
 
     return jax.lax.platform_dependent(seed, *values, cpu=once, default=as_they_are)
 

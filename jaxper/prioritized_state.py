@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 from jax.experimental import checkify
 from jax.typing import ArrayLike
@@ -93,7 +92,7 @@ def update(
 ) -> PrioritizedState:
     if not ids.size:
         return state
-    kept = np.ones(ids.shape, bool) if mask is None else mask
+    kept = jnp.ones(ids.shape, bool) if mask is None else mask
     good = _checked(priorities, kept)
     live = _leaves_of(replay, state, ids) > 0
     valid = kept & good & live

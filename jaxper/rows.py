@@ -15,6 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+_UNSIGNED = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}  # by bytes
+
 LARGE = 1024  # bytes per item from which on a leaf has an array of its own
 
 
@@ -93,8 +95,8 @@ def _width(spec: jax.ShapeDtypeStruct) -> int:
 
 def _packed(leaf: Array) -> Array:
     """The bytes of a leaf [B, ...] as uint32 [B, width], filled up with zeros."""
-    leaf = leaf.astype(jnp.uint8) if leaf.dtype == np.bool_ else leaf
     leaf = leaf.reshape(len(leaf), math.prod(leaf.shape[1:]))
+    leaf = leaf.astype(jnp.uint8) if leaf.dtype == np.bool_ else _unsigned(leaf)
     per_word = 4 // leaf.dtype.itemsize
     if per_word > 1:
         leaf = jnp.pad(leaf, ((0, 0), (0, -leaf.shape[1] % per_word)))
@@ -105,9 +107,18 @@ def _packed(leaf: Array) -> Array:
 
 def _unpacked(words: Array, spec: jax.ShapeDtypeStruct) -> Array:
     """What `_packed` made of a leaf, [B, ...] again."""
-    dtype = np.dtype(np.uint8) if spec.dtype == np.bool_ else spec.dtype
-    if dtype.itemsize == 8:
+    size = spec.dtype.itemsize
+    if size == 8:
         words = words.reshape(len(words), spec.size, 2)
-    leaf = jax.lax.bitcast_convert_type(words, dtype)
-    leaf = leaf.reshape(len(words), math.prod(leaf.shape[1:]))
-    return leaf[:, : spec.size].reshape(len(words), *spec.shape).astype(spec.dtype)
+    leaf = jax.lax.bitcast_convert_type(words, _UNSIGNED[size])
+    leaf = leaf.reshape(len(words), math.prod(leaf.shape[1:]))[:, : spec.size]
+    if spec.dtype == np.bool_:
+        leaf = leaf.astype(bool)
+    else:
+        leaf = jax.lax.bitcast_convert_type(leaf, spec.dtype)
+    return leaf.reshape(len(words), *spec.shape)
+
+
+def _unsigned(leaf: Array) -> Array:
+    """Its bits: moved as floats, XLA may change those of a NaN."""
+    return jax.lax.bitcast_convert_type(leaf, _UNSIGNED[leaf.dtype.itemsize])

@@ -163,7 +163,7 @@ def descend(tree: SumTree, mass: Array, fine: Array) -> tuple[Array, Array]:
     stored = (tree.leaves, *tree.sums)
     *above, root = levels.above(stored[-1], levels.total)
     mass, fine = computed_once(tree.live, mass, fine)
-    residual = jnp.where(mass < levels.total(root[0]), jnp.maximum(mass, 0), jnp.inf)
+    residual = jnp.where(mass < levels.total(list(root[0])), jnp.maximum(mass, 0), jnp.inf)
     node, residual, leaf = _choose(list(root[0]), residual, fine)
     reads = 0
     for level in (*reversed(above), *reversed(stored)):
@@ -251,7 +251,7 @@ def write(tree: SumTree, indices: Array, values: Array) -> SumTree:
     return _put(tree, tree.leaves, indices, values, change)
 
 
-def _change(indices: Array, values: Array, before: ArrayLike) -> Array:
+def _change(indices: Array, values: Array, before: Array | int) -> Array:
     """How many more leaves are above 0 with `values` in place of `before`, int32 []."""
     more = (values > 0).astype(jnp.int32) - jnp.asarray(before > 0).astype(jnp.int32)
     return jnp.sum(jnp.where(indices == OUT, 0, more), dtype=jnp.int32)

@@ -5,7 +5,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
@@ -66,7 +65,7 @@ class Items:
         added = len(jax.tree.leaves(items)[0])
         slots = ring.next_slots(next_id, added, mask, len(storage.words))
         count = added if mask is None else jnp.sum(mask, dtype=jnp.uint32)
-        changes = ring.Changes(jnp.uint32(count), slots, live=np.ones(added, bool))
+        changes = ring.Changes(jnp.uint32(count), slots, live=jnp.ones(added, bool))
         return rows.write(storage, slots, items), changes
 
     def read(self, storage: rows.Rows, discount: tuple[()], slots: Array) -> Any:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from lives import PRIORITIES, UPDATES, Life
 
-from jaxper import PrioritizedReplay, _xla, sum_tree
+from jaxper import PrioritizedReplay, _xla, ring, sum_tree
 
 
 def not_a_cpu(*arguments, default, **platforms):
@@ -56,7 +56,7 @@ def random_operations(count, random):
 )
 @pytest.mark.usefixtures("path")
 def test_a_life_on_every_path(replay):
-    life = Life(replay, next_id=2**32 - 60)
+    life = Life(replay, next_id=int(ring.modulus(replay.capacity)) - 20)
     for operation in random_operations(25, np.random.default_rng(0)):
         life.do(operation)
 

@@ -28,7 +28,7 @@ def bits(leaf):
 def test_items_come_back_bit_for_bit(shape):
     generator = np.random.default_rng(0)
     items = {name: random_leaf(generator, 7, shape, name) for name in DTYPES}
-    items["complex"] = np.arange(7) * np.complex64(1j)
+    items["complex"] = (np.arange(7) * 1j).astype(np.complex64)
     items["large"] = generator.integers(0, 256, (7, 33, 33), np.uint8)
     replay = UniformReplay(8)
     state = replay.add(replay.init(jax.tree.map(lambda leaf: leaf[0], items)), items)
@@ -43,7 +43,7 @@ def test_64_bit_leaves_come_back_bit_for_bit():
         items = {"f": np.random.default_rng(0).normal(size=(5, 3)), "i": np.arange(5) << 40}
         replay = UniformReplay(5)
         state = replay.add(replay.init(jax.tree.map(lambda leaf: leaf[0], items)), items)
-        found = replay.get(state, np.arange(5))
+        found = replay.get(state, np.arange(5, dtype=np.int32))
         for name, leaf in items.items():
             assert bits(found[name]) == bits(leaf)
 
