@@ -51,7 +51,7 @@ def computed_once(seed: Array, *values: Array, reads: int = 0) -> Any:
         return tuple(_as(part, array.dtype) for part, array in zip(parts, values, strict=True))
 
     def as_they_are(seed: Array, *values: Array) -> Any:
-        return values if len(values) != 1 else [*values][0]
+        return values if len(values) != 1 else next(iter(values))
 
     return jax.lax.platform_dependent(seed, *values, cpu=once, default=as_they_are)
 
