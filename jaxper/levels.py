@@ -52,6 +52,14 @@ def children(level: Array, first: Array) -> list[Array]:
     return [flat.at[first + np.uint32(k)].get(mode="promise_in_bounds") for k in range(GROUP)]
 
 
+def read(seed: Array, level: Array, places: Array) -> Array:
+    """What stands at uint32 `places` of a level; at one out of range its last."""
+    places = jnp.minimum(places, np.uint32(level.size - 1))
+    return computed_once(
+        seed, level.ravel().at[places].get(mode="promise_in_bounds"), reads=level.size
+    )
+
+
 def above(level: Array, reduce: Reduce) -> list[Array]:
     """The levels above the highest stored `level`: the last has one row."""
     levels = [_reduced(level, reduce)]

@@ -8,7 +8,6 @@ For users are `init`, `set`, `get`, `total`, `minimum` and `find`; the rest is f
 """
 
 import dataclasses
-from collections.abc import Sequence
 from functools import partial
 
 import jax
@@ -17,13 +16,11 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxper import _checks, levels
+from jaxper import _checks, descent, duplicates, levels
 from jaxper._xla import after, computed_once, stored
 from jaxper.levels import GROUP
 
 MOST_ROWS = 2**24  # of one set, so that float32 can number them
-FEW = 64  # rows that are compared each with each, and on a GPU
-FEW_ON_A_GPU = 2048
 OUT = np.uint32(2**32 - 1)  # an index that is out of range on every level: a write to it is dropped
 
 
@@ -150,50 +147,8 @@ def unit_interval(bits: Array) -> Array:
 
 @partial(jax.jit, inline=True)
 def descend(tree: SumTree, mass: Array, fine: Array) -> tuple[Array, Array]:
-    """Finds the leaf at `mass + fine`, a sum of two float32 that one float32 could not hold.
-
-    Args:
-      tree: the tree to search.
-      mass: float32 [B]; at or above the total it finds the last leaf above 0.
-      fine: float32 [B], at least 0, small beside the total.
-
-    Returns:
-      The indices, int32 [B], and the leaves there, float32 [B].
-    """
-    stored = (tree.leaves, *tree.sums)
-    *above, root = levels.above(stored[-1], levels.total)
-    mass, fine = computed_once(tree.live, mass, fine)
-    residual = jnp.where(mass < levels.total(list(root[0])), jnp.maximum(mass, 0), jnp.inf)
-    node, residual, leaf = _choose(list(root[0]), residual, fine)
-    reads = 0
-    for level in (*reversed(above), *reversed(stored)):
-        first, residual = computed_once(tree.live, node * GROUP, residual, reads=reads)
-        child, residual, leaf = _choose(levels.children(level, first), residual, fine)
-        node, reads = first + child, level.size
-    node, leaf = computed_once(tree.live, node, leaf, reads=reads)
-    return node.astype(jnp.int32), leaf
-
-
-def _choose(children: Sequence[Array], residual: Array, fine: Array) -> tuple[Array, Array, Array]:
-    """The last child above 0 that begins at or before `residual + fine`.
-
-    What is left of the mass is walked down child by child: beside a running sum, a heavy child
-    would round away the light ones that follow it. Taking only children above 0 keeps a descent
-    off empty leaves: a mass that rounding has carried past the end falls back to the last of them.
-
-    Returns:
-      The child, the residual within it, and its value.
-    """
-    child = jnp.zeros(residual.shape, jnp.uint32)
-    value = jnp.zeros(residual.shape, jnp.float32)
-    within = left = residual
-    for k, candidate in enumerate(children):
-        chosen = (candidate > 0) & (left >= -fine)
-        child = jnp.where(chosen, np.uint32(k), child)
-        within = jnp.where(chosen, left, within)
-        value = jnp.where(chosen, candidate, value)
-        left = left - candidate
-    return child, within, value
+    """`find` at `mass + fine`, float32 [B] each: the indices, int32 [B], and the leaves there."""
+    return descent.descend(tree.live, (tree.leaves, *tree.sums), mass, fine)
 
 
 def _in_range(tree: SumTree, indices: ArrayLike) -> Array:
@@ -206,21 +161,16 @@ def _in_range(tree: SumTree, indices: ArrayLike) -> Array:
 @partial(jax.jit, inline=True)
 def _set(tree: SumTree, indices: Array, values: Array) -> SumTree:
     before = stored(tree.live, _get(tree, indices))
-    leaves, last = _last_rows(tree, after(indices, before, _ready(tree)))
+    leaves, last = duplicates.last_rows(
+        tree.live, tree.leaves, after(indices, before, _ready(tree))
+    )
     indices = jnp.where(last, indices, OUT)
     return _put(tree, leaves, indices, values, _change(indices, values, before))
 
 
 def _get(tree: SumTree, indices: Array) -> Array:
     """`get` for uint32 indices that are in range or `OUT`."""
-    return jnp.where(indices == OUT, 0, _read(tree, tree.leaves, indices))
-
-
-def _read(tree: SumTree, leaves: Array, indices: Array) -> Array:
-    """What stands in `leaves` at uint32 `indices`; at one out of range the last leaf."""
-    indices = jnp.minimum(indices, np.uint32(leaves.size - 1))
-    read = leaves.ravel().at[indices].get(mode="promise_in_bounds")
-    return computed_once(tree.live, read, reads=leaves.size)
+    return jnp.where(indices == OUT, 0, levels.read(tree.live, tree.leaves, indices))
 
 
 @partial(jax.jit, inline=True, static_argnames="positive")
@@ -234,7 +184,7 @@ def replace(tree: SumTree, indices: Array, values: Array, positive: bool) -> Sum
       positive: whether all values are known to be above 0 too.
     """
     indices = computed_once(tree.live, after(indices, _ready(tree)))
-    leaves, last = _last_rows(tree, indices)
+    leaves, last = duplicates.last_rows(tree.live, tree.leaves, indices)
     indices = jnp.where(last, indices, OUT)
     change = 0 if positive else _change(indices, values, 1)
     return _put(tree, leaves, indices, values, change)
@@ -255,34 +205,6 @@ def _change(indices: Array, values: Array, before: Array | int) -> Array:
     """How many more leaves are above 0 with `values` in place of `before`, int32 []."""
     more = (values > 0).astype(jnp.int32) - jnp.asarray(before > 0).astype(jnp.int32)
     return jnp.sum(jnp.where(indices == OUT, 0, more), dtype=jnp.int32)
-
-
-def _last_rows(tree: SumTree, indices: Array) -> tuple[Array, Array]:
-    """Which rows are the last of their index, bool [B], and the leaves to write to.
-
-    Few rows are compared each with each. Many, and on a CPU also not so many, are told apart with
-    the help of the leaves: each row writes its number at its index and the largest stays, a few
-    scatters and no sort. Every leaf written over belongs to a last row, whose value it must get.
-    """
-    if indices.size <= FEW:
-        return _compared(tree, indices)
-    if indices.size <= FEW_ON_A_GPU:
-        return jax.lax.platform_dependent(tree, indices, cpu=_claimed, default=_compared)
-    return _claimed(tree, indices)
-
-
-def _compared(tree: SumTree, indices: Array) -> tuple[Array, Array]:
-    row = jax.lax.iota(jnp.int32, indices.size)
-    indices = jax.lax.optimization_barrier(indices)  # else a GPU writes all pairs to memory
-    same = indices[:, None] == indices[None]
-    return tree.leaves, jnp.max(jnp.where(same, row[None], 0), axis=1) == row
-
-
-def _claimed(tree: SumTree, indices: Array) -> tuple[Array, Array]:
-    rows = jnp.arange(indices.size).astype(jnp.float32)
-    flat = tree.leaves.ravel().at[indices].set(-1, mode="drop").at[indices].max(rows, mode="drop")
-    leaves = flat.reshape(tree.leaves.shape)
-    return leaves, _read(tree, leaves, indices) == rows
 
 
 def _put(tree: SumTree, leaves: Array, indices: Array, values: Array, change: ArrayLike) -> SumTree:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from lives import PRIORITIES, UPDATES, Life
 
-from jaxper import PrioritizedReplay, _xla, ring, sum_tree
+from jaxper import PrioritizedReplay, _xla, duplicates, ring, sum_tree
 
 
 def not_a_cpu(*arguments, default, **platforms):
@@ -15,8 +15,8 @@ def not_a_cpu(*arguments, default, **platforms):
 
 PATHS = {
     "as on a GPU": [(jax.lax, "platform_dependent", not_a_cpu)],
-    "rows compared": [(sum_tree, "FEW", 2**30)],
-    "rows claimed": [(sum_tree, "FEW", -1), (sum_tree, "FEW_ON_A_GPU", -1)],
+    "rows compared": [(duplicates, "FEW", 2**30)],
+    "rows claimed": [(duplicates, "FEW", -1), (duplicates, "FEW_ON_A_GPU", -1)],
     "one thread": [(_xla, "FEW", 0)],
     "all threads": [(_xla, "MOST_ON_ONE_THREAD", 0)],
 }

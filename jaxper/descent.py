@@ -1,0 +1,58 @@
+"""From the root of a wide tree to the leaves that masses fall on, level by level."""
+
+from collections.abc import Sequence
+
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from jaxper import levels
+from jaxper._xla import computed_once
+from jaxper.levels import GROUP
+
+
+def descend(seed: Array, stored: Sequence[Array], mass: Array, fine: Array) -> tuple[Array, Array]:
+    """Finds the leaf at `mass + fine`, a sum of two float32 that one float32 could not hold.
+
+    Args:
+      seed: that of `computed_once`.
+      stored: the leaves and the levels of sums above them, float32 [groups, GROUP] each.
+      mass: float32 [B]; at or above the total it finds the last leaf above 0.
+      fine: float32 [B], at least 0, small beside the total.
+
+    Returns:
+      The indices, int32 [B], and the leaves there, float32 [B].
+    """
+    *above, root = levels.above(stored[-1], levels.total)
+    mass, fine = computed_once(seed, mass, fine)
+    residual = jnp.where(mass < levels.total(list(root[0])), jnp.maximum(mass, 0), jnp.inf)
+    node, residual, leaf = _choose(list(root[0]), residual, fine)
+    reads = 0
+    for level in (*reversed(above), *reversed(stored)):
+        first, residual = computed_once(seed, node * GROUP, residual, reads=reads)
+        child, residual, leaf = _choose(levels.children(level, first), residual, fine)
+        node, reads = first + child, level.size
+    node, leaf = computed_once(seed, node, leaf, reads=reads)
+    return node.astype(jnp.int32), leaf
+
+
+def _choose(children: Sequence[Array], residual: Array, fine: Array) -> tuple[Array, Array, Array]:
+    """The last child above 0 that begins at or before `residual + fine`.
+
+    What is left of the mass is walked down child by child: beside a running sum, a heavy child
+    would round away the light ones that follow it. Taking only children above 0 keeps a descent
+    off empty leaves: a mass that rounding has carried past the end falls back to the last of them.
+
+    Returns:
+      The child, the residual within it, and its value.
+    """
+    child = jnp.zeros(residual.shape, jnp.uint32)
+    value = jnp.zeros(residual.shape, jnp.float32)
+    within = left = residual
+    for k, candidate in enumerate(children):
+        chosen = (candidate > 0) & (left >= -fine)
+        child = jnp.where(chosen, np.uint32(k), child)
+        within = jnp.where(chosen, left, within)
+        value = jnp.where(chosen, candidate, value)
+        left = left - candidate
+    return child, within, value
