@@ -1,6 +1,6 @@
 """jaxper: experience replay that lives on the accelerator."""
 
-from jaxper import sum_tree
+from jaxper import sharding, sum_tree
 from jaxper.frames import stack_frames
 from jaxper.importance import importance_weights
 from jaxper.prioritized import PrioritizedReplay
@@ -32,6 +32,7 @@ __all__ = [
     "cut",
     "importance_weights",
     "sequence_priority",
+    "sharding",
     "stack_frames",
     "sum_tree",
 ]

@@ -5,6 +5,7 @@ import operator
 from collections.abc import Callable
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.core import Tracer
@@ -60,6 +61,29 @@ def traceable(name: str, value: ArrayLike, check: Callable[[str, Any], float]) -
     if not isinstance(array, Tracer):
         check(name, array)
     return jnp.array(array)
+
+
+def axis(axis_name: Any) -> Any:
+    """None, or an axis that is bound where the call stands."""
+    try:
+        hash(axis_name)
+        if axis_name is not None:
+            jax.lax.axis_size(axis_name)
+    except (NameError, TypeError, ValueError):
+        raise ValueError(
+            f"axis_name must name an axis of the shard_map, pmap or vmap around the call, got "
+            f"{axis_name!r}; write for example jax.vmap(step, axis_name={axis_name!r})"
+        ) from None
+    return axis_name
+
+
+def mesh_axis(mesh: Any, axis_name: Any) -> None:
+    """An axis of the mesh."""
+    if axis_name not in mesh.axis_names:
+        raise ValueError(
+            f"axis_name must be an axis of the mesh, {', '.join(map(repr, mesh.axis_names))}, "
+            f"got {axis_name!r}; write for example axis_name={mesh.axis_names[0]!r}"
+        )
 
 
 def integers(name: str, values: ArrayLike) -> Array:

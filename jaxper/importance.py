@@ -4,6 +4,8 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
+from jaxper import axis
+
 
 def importance_weights(probabilities: ArrayLike, size: ArrayLike, beta: ArrayLike) -> Array:
     """Importance-sampling weights, not normalised.
@@ -29,20 +31,35 @@ def importance_weights(probabilities: ArrayLike, size: ArrayLike, beta: ArrayLik
     return jnp.where(drawable, ratio ** -jnp.asarray(beta, jnp.float32), 0)
 
 
-def normalised_weights(leaves: Array, smallest: Array, beta: ArrayLike) -> Array:
+def normalised_weights(
+    leaves: Array, smallest: Array, total: Array, beta: ArrayLike, axis_name: axis.Name
+) -> Array:
     """Importance-sampling weights divided by the weight of the leaf `smallest`.
 
         w_i = exp(beta (log smallest - log leaf_i)),    and 0 where leaf_i is 0
 
-    N and the total cancel, and as a difference of logarithms no quotient under- or overflows.
+    N and the total cancel, and as a difference of logarithms no quotient under- or overflows. Over
+    shards the totals differ, and the smallest is that of the smallest leaf / total of its shard.
 
     Args:
       leaves: float32 [B], the leaves that were drawn.
       smallest: float32 [], the leaf whose weight is to be 1.
+      total: float32 [], the sum of this shard's leaves.
       beta: float32 [].
+      axis_name: of the shards, or None.
     """
     drawable = leaves > 0
     log_leaves = jnp.log(jnp.where(drawable, leaves, 1))
-    log_smallest = jnp.log(jnp.where(smallest > 0, smallest, 1))
+    log_smallest = _log_smallest(smallest, total, axis_name)
     beta = jnp.asarray(beta, jnp.float32)
     return jnp.where(drawable, jnp.exp(beta * (log_smallest - log_leaves)), 0)
+
+
+def _log_smallest(smallest: Array, total: Array, axis_name: axis.Name) -> Array:
+    """Its logarithm, and over shards that of the leaf here which weighs as much as the smallest."""
+    log_smallest = jnp.log(jnp.where(smallest > 0, smallest, 1))
+    if axis_name is None:
+        return log_smallest
+    log_total = jnp.log(jnp.where(total > 0, total, 1))
+    log_chance = jnp.where(smallest > 0, log_smallest - log_total, jnp.inf)
+    return axis.smallest(log_chance, axis_name) + log_total

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxper import _checks, prioritized_state, ring, stats, strata, stream, sum_tree, views
+from jaxper import _checks, axis, prioritized_state, ring, stats, strata, stream, sum_tree, views
 from jaxper.prioritized_state import PrioritizedState
 from jaxper.views import Items, Sample, View
 
@@ -130,7 +130,13 @@ class PrioritizedReplay:
         return prioritized_state.add(self, state, items, priorities, mask)
 
     def sample(
-        self, state: PrioritizedState, key: Array, batch_size: int, *, beta: ArrayLike = 0.4
+        self,
+        state: PrioritizedState,
+        key: Array,
+        batch_size: int,
+        *,
+        beta: ArrayLike = 0.4,
+        axis_name: axis.Name = None,
     ) -> Sample:
         """Draws a batch, with the weights that correct the loss for the draw.
 
@@ -141,18 +147,31 @@ class PrioritizedReplay:
           key: a JAX random key.
           batch_size: number of draws; the same item can be drawn more than once.
           beta: 0 to 1, may be traced; anneal it to 1 to undo the bias in full at the end.
+          axis_name: inside `shard_map`, `pmap` or `vmap(axis_name=...)` with one replay per shard:
+            each draws `batch_size`, from a key that may be the same on all. P(i) is then the chance
+            to be one draw of the global batch, leaf_i / (shards * this shard's total), and N and
+            the largest weight are those over all shards.
 
         Returns:
           A `Sample`; of an empty replay one whose probabilities and weights are 0.
 
         Raises:
-          ValueError: `batch_size` is below 1.
+          ValueError: `batch_size` is below 1, or there is no axis `axis_name`.
+
+        >>> replay = PrioritizedReplay(4)
+        >>> shards = jax.vmap(lambda items: replay.add(replay.init(items[0]), items))(
+        ...     jnp.array([[1.0, 2.0], [3.0, 4.0]])
+        ... )
+        >>> draw = lambda state: replay.sample(state, jax.random.key(0), 8, axis_name="data")
+        >>> sample = jax.vmap(draw, axis_name="data")(shards)
+        >>> sample.items.shape, float(sample.probabilities[0, 0])
+        ((2, 8), 0.25)
 
         Source: Schaul et al. 2016, section 3.4, equation 2.
         """
-        beta = _checks.scalar("beta", beta)
+        beta, axis_name = _checks.scalar("beta", beta), _checks.axis(axis_name)
         return prioritized_state.sample(
-            self, state, key, _checks.count("batch_size", batch_size), beta
+            self, state, key, _checks.count("batch_size", batch_size), beta, axis_name
         )
 
     def update_priorities(
@@ -201,13 +220,19 @@ class PrioritizedReplay:
         """
         return prioritized_state.reset(self, state, _checks.scalar("priority", priority))
 
-    def size(self, state: PrioritizedState) -> Array:
-        """Number of live items, those that can be drawn; int32 []."""
-        return state.tree.live
+    def size(self, state: PrioritizedState, *, axis_name: axis.Name = None) -> Array:
+        """Number of live items, those that can be drawn; int32 []. Over shards their sum."""
+        return axis.count(state.tree.live, _checks.axis(axis_name))
 
-    def probabilities(self, state: PrioritizedState, ids: ArrayLike) -> Array:
-        """P(i) of these ids now, float32 [B]; 0 where the item is gone or not live."""
-        return prioritized_state.probabilities(self, state, _checks.ids(ids))
+    def probabilities(
+        self, state: PrioritizedState, ids: ArrayLike, *, axis_name: axis.Name = None
+    ) -> Array:
+        """P(i) of these ids now, float32 [B]; 0 where the item is gone or not live.
+
+        The ids are this shard's own; of `axis_name` see `sample`.
+        """
+        axis_name = _checks.axis(axis_name)
+        return prioritized_state.probabilities(self, state, _checks.ids(ids), axis_name)
 
     def stats(self, state: PrioritizedState) -> stats.Stats:
         """Scalars for logging, also from inside a compiled step. Reads the whole tree."""

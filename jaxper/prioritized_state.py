@@ -14,7 +14,7 @@ from jax import Array
 from jax.experimental import checkify
 from jax.typing import ArrayLike
 
-from jaxper import ring, strata, sum_tree
+from jaxper import axis, ring, strata, sum_tree
 from jaxper._xla import after
 from jaxper.importance import importance_weights, normalised_weights
 from jaxper.priority import is_priority, leaf_of
@@ -67,17 +67,22 @@ def add(
     )
 
 
-@partial(jax.jit, inline=True, static_argnames="batch_size")
+@partial(jax.jit, inline=True, static_argnames=("batch_size", "axis_name"))
 def sample(
-    replay: PrioritizedReplay, state: PrioritizedState, key: Array, batch_size: int, beta: ArrayLike
+    replay: PrioritizedReplay,
+    state: PrioritizedState,
+    key: Array,
+    batch_size: int,
+    beta: ArrayLike,
+    axis_name: axis.Name,
 ) -> Sample:
-    total = sum_tree.total(state.tree)
+    key, total = axis.own_key(key, axis_name), sum_tree.total(state.tree)
     mass, fine = strata.draw(key, batch_size, total, replay.strategy)
     slots, leaves = sum_tree.descend(state.tree, mass, fine)
     ids = ring.id_in_slot(slots, state.next_id, replay.capacity)
     ids = jnp.where(total > 0, ids, ring.NO_ID)
-    chances = _fraction(leaves, total)
-    weights = _weights(replay.normalize, state.tree, leaves, chances, beta)
+    chances = _fraction(leaves, total, axis_name)
+    weights = _weights(replay.normalize, state.tree, leaves, chances, beta, axis_name)
     items = replay.view.read(state.storage, state.discount, slots)
     return Sample(items, ids, chances, weights)
 
@@ -128,9 +133,11 @@ def get(replay: PrioritizedReplay, state: PrioritizedState, ids: Array) -> Any:
     return replay.view.read(state.storage, state.discount, slots)
 
 
-@partial(jax.jit, inline=True)
-def probabilities(replay: PrioritizedReplay, state: PrioritizedState, ids: Array) -> Array:
-    return _fraction(_leaves_of(replay, state, ids), sum_tree.total(state.tree))
+@partial(jax.jit, inline=True, static_argnames="axis_name")
+def probabilities(
+    replay: PrioritizedReplay, state: PrioritizedState, ids: Array, axis_name: axis.Name
+) -> Array:
+    return _fraction(_leaves_of(replay, state, ids), sum_tree.total(state.tree), axis_name)
 
 
 def _leaves_of(replay: PrioritizedReplay, state: PrioritizedState, ids: Array) -> Array:
@@ -140,17 +147,23 @@ def _leaves_of(replay: PrioritizedReplay, state: PrioritizedState, ids: Array) -
     return jnp.where(stored, leaves, 0)
 
 
-def _fraction(leaves: Array, total: Array) -> Array:
-    return leaves / jnp.where(total > 0, total, 1)
+def _fraction(leaves: Array, total: Array, axis_name: axis.Name) -> Array:
+    """The chance of each leaf to be one draw, where all shards draw equally many."""
+    return leaves / jnp.where(total > 0, total, 1) / axis.shards(axis_name)
 
 
 def _weights(
-    normalize: str, tree: sum_tree.SumTree, leaves: Array, chances: Array, beta: ArrayLike
+    normalize: str,
+    tree: sum_tree.SumTree,
+    leaves: Array,
+    chances: Array,
+    beta: ArrayLike,
+    axis_name: axis.Name,
 ) -> Array:
     if normalize == "none":
-        return importance_weights(chances, tree.live, beta)
+        return importance_weights(chances, axis.total(tree.live, axis_name), beta)
     smallest = jnp.min(leaves) if normalize == "batch" else sum_tree.minimum(tree)
-    return normalised_weights(leaves, smallest, beta)
+    return normalised_weights(leaves, smallest, sum_tree.total(tree), beta, axis_name)
 
 
 def _checked(priorities: Array, kept: Array) -> Array:

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxper import _checks, ring, stats, stream, sum_tree, uniform_state, views
+from jaxper import _checks, axis, ring, stats, stream, sum_tree, uniform_state, views
 from jaxper.uniform_state import UniformState
 from jaxper.views import Items, Sample, View
 
@@ -95,14 +95,31 @@ class UniformReplay:
         return uniform_state.add(self, state, items, mask)
 
     def sample(
-        self, state: UniformState, key: Array, batch_size: int, *, beta: ArrayLike = 0.4
+        self,
+        state: UniformState,
+        key: Array,
+        batch_size: int,
+        *,
+        beta: ArrayLike = 0.4,
+        axis_name: axis.Name = None,
     ) -> Sample:
         """Draws a batch; all weights are 1, or 0 where the replay is empty.
 
+        Args:
+          state: the state to draw from.
+          key: a JAX random key.
+          batch_size: number of draws; the same item can be drawn more than once.
+          beta: ignored.
+          axis_name: inside `shard_map`, `pmap` or `vmap(axis_name=...)` with one replay per shard:
+            each draws `batch_size`, from a key that may be the same on all. P(i) is then the chance
+            to be one draw of the global batch, and the weights are 1 / (N P(i)) with N over all
+            shards: 1 where all hold equally many items, and every item counts alike where not.
+
         Raises:
-          ValueError: `batch_size` is below 1.
+          ValueError: `batch_size` is below 1, or there is no axis `axis_name`.
         """
-        return uniform_state.sample(self, state, key, _checks.count("batch_size", batch_size))
+        batch_size = _checks.count("batch_size", batch_size)
+        return uniform_state.sample(self, state, key, batch_size, _checks.axis(axis_name))
 
     def update_priorities(
         self,
@@ -123,13 +140,19 @@ class UniformReplay:
         """The state as it is."""
         return state
 
-    def size(self, state: UniformState) -> Array:
-        """Number of live items, those that can be drawn; int32 []."""
-        return uniform_state.size(state)
+    def size(self, state: UniformState, *, axis_name: axis.Name = None) -> Array:
+        """Number of live items, those that can be drawn; int32 []. Over shards their sum."""
+        return axis.count(uniform_state.size(state), _checks.axis(axis_name))
 
-    def probabilities(self, state: UniformState, ids: ArrayLike) -> Array:
-        """1 / N, float32 [B]; 0 where the item is gone or not live."""
-        return uniform_state.probabilities(self, state, _checks.ids(ids))
+    def probabilities(
+        self, state: UniformState, ids: ArrayLike, *, axis_name: axis.Name = None
+    ) -> Array:
+        """1 / N, float32 [B]; 0 where the item is gone or not live.
+
+        The ids are this shard's own; of `axis_name` see `sample`.
+        """
+        axis_name = _checks.axis(axis_name)
+        return uniform_state.probabilities(self, state, _checks.ids(ids), axis_name)
 
     def stats(self, state: UniformState) -> stats.Stats:
         """Scalars for logging, as of a prioritized replay whose live leaves are all 1."""

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxper import ring, strata, sum_tree
+from jaxper import axis, ring, strata, sum_tree
 from jaxper.views import Sample
 
 if TYPE_CHECKING:
@@ -44,12 +44,24 @@ def add(replay: UniformReplay, state: UniformState, items: Any, mask: Array | No
     )
 
 
-@partial(jax.jit, inline=True, static_argnames="batch_size")
-def sample(replay: UniformReplay, state: UniformState, key: Array, batch_size: int) -> Sample:
+@partial(jax.jit, inline=True, static_argnames=("batch_size", "axis_name"))
+def sample(
+    replay: UniformReplay, state: UniformState, key: Array, batch_size: int, axis_name: axis.Name
+) -> Sample:
     empty = size(state) == 0
+    key = axis.own_key(key, axis_name)
     ids = jnp.where(empty, ring.NO_ID, _draw(replay, state, key, batch_size))
-    weights = jnp.where(empty, 0, jnp.ones(batch_size, jnp.float32))
-    return Sample(get(replay, state, ids), ids, probabilities(replay, state, ids), weights)
+    chances = probabilities(replay, state, ids, axis_name)
+    weights = jnp.where(empty, 0, jnp.full(batch_size, _share(state, axis_name), jnp.float32))
+    return Sample(get(replay, state, ids), ids, chances, weights)
+
+
+def _share(state: UniformState, axis_name: axis.Name) -> Array | float:
+    """What an item counts for: this shard's items over the mean of all shards."""
+    if axis_name is None:
+        return 1.0
+    mean = axis.total(size(state), axis_name) / axis.shards(axis_name)
+    return size(state).astype(jnp.float32) / jnp.where(mean > 0, mean, 1)
 
 
 def _draw(replay: UniformReplay, state: UniformState, key: Array, batch_size: int) -> Array:
@@ -72,9 +84,12 @@ def size(state: UniformState) -> Array:
     return state.stored if state.tree == () else state.tree.live
 
 
-@partial(jax.jit, inline=True)
-def probabilities(replay: UniformReplay, state: UniformState, ids: Array) -> Array:
+@partial(jax.jit, inline=True, static_argnames="axis_name")
+def probabilities(
+    replay: UniformReplay, state: UniformState, ids: Array, axis_name: axis.Name
+) -> Array:
     live = ring.is_stored(ids, state.next_id, state.stored, replay.capacity)
     if state.tree != ():
         live &= sum_tree.get(state.tree, ring.slot_of(ids, replay.capacity)) > 0
-    return live.astype(jnp.float32) / jnp.maximum(size(state), 1).astype(jnp.float32)
+    draws = jnp.maximum(size(state), 1).astype(jnp.float32) * axis.shards(axis_name)
+    return live.astype(jnp.float32) / draws
