@@ -40,7 +40,7 @@ def advancing(arguments: Any, name: str) -> Run:
 
 
 def main() -> None:
-    arguments = dqn.parse_arguments()
+    arguments = dqn.make_parser().parse_args()
     runs = {name: advancing(arguments, name) for name in ("uniform", "prioritized")}
     times = timing.interleaved(runs, ROUNDS, seconds=1.0)
     steps = CHUNK * dqn.NUM_ENVS * arguments.seeds

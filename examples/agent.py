@@ -79,8 +79,12 @@ def learn(
     learner: Learner,
     steps: jaxper.Transition,
     weights: Array,
-) -> tuple[Learner, Array]:
-    """One update of the weighted Huber loss, and the TD error of each row."""
+    axis_name: str | None = None,
+) -> tuple[Learner, Array, Array]:
+    """One update of the weighted Huber loss: the loss, and the TD error of each row.
+
+    With `axis_name`, gradient and loss are means over the shards.
+    """
 
     def loss(params: Any) -> tuple[Array, Array]:
         one = partial(td_error, network, params, learner.target_params)
@@ -88,8 +92,19 @@ def learn(
         huber: Any = optax.huber_loss(errors)
         return jnp.mean(weights * huber), errors
 
-    gradients, errors = jax.grad(loss, has_aux=True)(learner.params)
-    return step(optimizer, learner, gradients), errors
+    (value, errors), gradients = jax.value_and_grad(loss, has_aux=True)(learner.params)
+    if axis_name is not None:
+        value, gradients = mean_of_shards((value, gradients), axis_name)
+    return step(optimizer, learner, gradients), value, errors
+
+
+def mean_of_shards(tree: Any, axis_name: str) -> Any:
+    """The same bits however the shards are spread over processes.
+
+    `jax.lax.pmean` moves less, but the order in which it adds up differs with the processes, and
+    learning magnifies what rounding makes of that.
+    """
+    return jax.tree.map(lambda leaf: jax.lax.all_gather(leaf, axis_name).mean(axis=0), tree)
 
 
 def step(optimizer: optax.GradientTransformation, learner: Learner, gradients: Any) -> Learner:

@@ -106,7 +106,7 @@ def learn(device: Compiled, run: Run, watch: Stopwatch) -> Run:
         drawn = jax.block_until_ready(device.sample(run.replay, sample_key))
     with watch("learning"):
         learned = device.learn(run.learner, drawn.items, drawn.weights)
-        learner, errors = jax.block_until_ready(learned)
+        learner, _, errors = jax.block_until_ready(learned)
     with watch("replay"):
         stored = device.update_priorities(run.replay, drawn.ids, jnp.abs(errors))
         jax.block_until_ready(stored)

@@ -41,6 +41,7 @@ class Experiment(NamedTuple):
     batch_size: int
     beta: optax.Schedule  # of the number of updates
     epsilon: optax.Schedule  # likewise
+    axis_name: str | None = None  # of the shards, where several learn together
 
 
 class Run(NamedTuple):
@@ -50,6 +51,14 @@ class Run(NamedTuple):
     learner: agent.Learner
     replay: Any
     playing: environments.Playing
+
+
+class Outputs(NamedTuple):
+    """What a step tells."""
+
+    returns: Array  # float32, sum over the episodes that ended
+    episodes: Array  # int32, their number
+    loss: Array  # float32
 
 
 def set_up(arguments: argparse.Namespace, replay: str) -> Experiment:
@@ -82,8 +91,9 @@ def start(experiment: Experiment, key: Array) -> Run:
     return Run(key, learner, experiment.replay.init(step), playing)
 
 
-def train_step(experiment: Experiment, run: Run, _) -> tuple[Run, tuple[Array, Array]]:
+def train_step(experiment: Experiment, run: Run, _) -> tuple[Run, Outputs]:
     """One step of every environment and one update: act, add, sample, learn, re-prioritise."""
+    axis_name = experiment.axis_name
     network, replay, updates = experiment.network, experiment.replay, run.learner.updates
     key, act_key, step_key, sample_key = jax.random.split(run.key, 4)
     before, epsilon = run.playing.observations, experiment.epsilon(updates)
@@ -92,12 +102,18 @@ def train_step(experiment: Experiment, run: Run, _) -> tuple[Run, tuple[Array, A
     steps = jaxper.TimeStep(before, actions, outcome.reward, outcome.terminated, outcome.truncated)
 
     stored = replay.add(run.replay, jax.tree.map(lambda leaf: leaf[None], steps))
-    sample = replay.sample(stored, sample_key, experiment.batch_size, beta=experiment.beta(updates))
-    learner, errors = agent.learn(
-        network, experiment.optimizer, run.learner, sample.items, sample.weights
+    sample = replay.sample(
+        stored,
+        sample_key,
+        experiment.batch_size,
+        beta=experiment.beta(updates),
+        axis_name=axis_name,
+    )
+    learner, loss, errors = agent.learn(
+        network, experiment.optimizer, run.learner, sample.items, sample.weights, axis_name
     )
     stored = replay.update_priorities(stored, sample.ids, jnp.abs(errors))
-    return Run(key, learner, stored, playing), outcome.finished
+    return Run(key, learner, stored, playing), Outputs(*outcome.finished, loss)
 
 
 def train(experiment: Experiment, arguments: argparse.Namespace, name: str) -> np.ndarray:
@@ -109,8 +125,8 @@ def train(experiment: Experiment, arguments: argparse.Namespace, name: str) -> n
 
     def advance(runs: Run) -> tuple[Run, Array]:
         one_step = jax.vmap(partial(train_step, experiment))
-        runs, (total, count) = jax.lax.scan(one_step, runs, None, length)
-        return runs, total.sum(0) / count.sum(0)
+        runs, outputs = jax.lax.scan(one_step, runs, None, length)
+        return runs, outputs.returns.sum(0) / outputs.episodes.sum(0)
 
     print(f"{name}: compiling", end="\r", flush=True)
     advance = jax.jit(advance, donate_argnums=0).lower(runs).compile()
@@ -124,7 +140,7 @@ def train(experiment: Experiment, arguments: argparse.Namespace, name: str) -> n
     return np.stack(curve)
 
 
-def parse_arguments() -> argparse.Namespace:
+def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         description="Double DQN on gymnax with jaxper's replay.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
@@ -146,11 +162,11 @@ def parse_arguments() -> argparse.Namespace:
     add("--alpha", type=float, default=0.6, help="how strongly priorities count, 0 to 1")
     add("--beta", type=float, default=0.4, help="correction for them at first; it ends at 1")
     add("--output", type=Path, default=Path("learning_curves.png"), help="picture to write")
-    return parser.parse_args()
+    return parser
 
 
 def main() -> None:
-    arguments = parse_arguments()
+    arguments = make_parser().parse_args()
     names = ["uniform", "prioritized"] if arguments.replay == "both" else [arguments.replay]
     began = time.perf_counter()
     experiments = {name: set_up(arguments, name) for name in names}

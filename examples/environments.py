@@ -3,7 +3,6 @@
 from functools import partial
 from typing import Any, NamedTuple
 
-import gymnax
 import jax
 import jax.numpy as jnp
 from jax import Array
@@ -50,6 +49,8 @@ class Outcome(NamedTuple):
 
 
 def make(name: str) -> Game:
+    import gymnax  # it starts JAX's devices, which must wait until processes have joined
+
     title, dtype = NAMES[name]
     env, params = gymnax.make(title)
     return Game(env, params, dtype, title)
