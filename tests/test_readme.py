@@ -30,7 +30,9 @@ def blocks_with(text):
     return [block for block in BLOCKS if text in block]
 
 
-def test_a_training_step():
+def regression():
+    """What a step of the README calls: a line through random points."""
+
     def act(params, key):
         observation = jax.random.normal(key, (8, 4))
         return {"observation": observation, "target": observation.sum(axis=1)}
@@ -38,9 +40,19 @@ def test_a_training_step():
     def td_error(params, items):
         return items["target"] - items["observation"] @ params
 
-    names = {"jax": jax, "jnp": jnp, "act": act, "td_error": td_error, "params": jnp.zeros(4)}
-    names = run(blocks_with("def train_step"), names)
+    names = {"jaxper": jaxper, "jax": jax, "jnp": jnp, "params": jnp.zeros(4)}
+    return names | {"act": act, "td_error": td_error}
+
+
+def test_a_training_step():
+    names = run(blocks_with("def train_step"), regression())
     assert names["losses"][-1] < 0.1 * names["losses"][0]
+
+
+def test_many_devices():
+    names = run(blocks_with("def shard_step"), regression())
+    np.testing.assert_allclose(names["params"], 1, atol=0.05)
+    assert names["state"].next_id.tolist() == [800]
 
 
 def test_a_stream():
@@ -85,6 +97,12 @@ def test_feeding_from_gymnasium_and_ale():
 
 
 def test_each_block_is_run():
-    tried = ["def train_step", "frame_stack=4)\nreplay =", "gymnax.make", "class Held"]
+    tried = [
+        "def train_step",
+        "def shard_step",
+        "frame_stack=4)\nreplay =",
+        "gymnax.make",
+        "class Held",
+    ]
     tried = [block for text in [*tried, "AtariVectorEnv("] for block in blocks_with(text)]
     assert sorted(tried) == sorted(BLOCKS)
