@@ -61,5 +61,5 @@ def _log_smallest(smallest: Array, total: Array, axis_name: axis.Name) -> Array:
     if axis_name is None:
         return log_smallest
     log_total = jnp.log(jnp.where(total > 0, total, 1))
-    log_chance = jnp.where(smallest > 0, log_smallest - log_total, jnp.inf)
-    return axis.smallest(log_chance, axis_name) + log_total
+    # Of a chance, so at most 0; an empty shard gives 0 or more.
+    return axis.smallest(log_smallest - log_total, axis_name) + log_total
