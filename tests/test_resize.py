@@ -39,10 +39,19 @@ def near_the_end_of_ids(replay, back):
 def test_items_follow_the_reference(back):
     replay = PrioritizedReplay(9, epsilon=0.0, normalize="buffer")
     random = np.random.default_rng(1)
-    for _ in range(8):
+    for _ in range(6):
         life = ResizedLife(replay, near_the_end_of_ids(replay, back) if back else 0)
         for _ in range(15):
-            random_items(life, [5, 9], random)
+            random_items(life, [8, 9], random)
+
+
+def test_ids_beyond_the_last_of_the_new_capacity():
+    """Capacity 9 has ids up to 2^32 - 5, capacity 8 up to 2^32 - 9."""
+    replay = PrioritizedReplay(9, epsilon=0.0, normalize="buffer")
+    life = ResizedLife(replay, near_the_end_of_ids(replay, 8))
+    for operation in [("add", None), ("resize", 8), ("add", None), ("resize", 9), ("add", None)]:
+        life.do(operation)
+    assert int(life.state.next_id) == 2 + 12
 
 
 FRAMES = make(Transitions(3, 2, 0.9, 4), 11)
@@ -67,7 +76,13 @@ def follows_the_reference(replay, rows):
 
 
 def test_a_stream_follows_the_reference():
-    follows_the_reference(FRAMES, [7, 11])
+    follows_the_reference(FRAMES, [6, 11])
+
+
+def test_a_ring_that_is_just_full_has_lost_nothing():
+    life = ResizedStreamLife(FRAMES)
+    for name, size in [("add", 3), ("add", 3), ("resize", 18), ("resize", 33), ("add", 3)]:
+        life.do((name, size, 0))
 
 
 @pytest.mark.slow
