@@ -41,9 +41,19 @@ def width(view: Any) -> int:
     return getattr(view, "num_envs", 1)
 
 
+def history(view: Any) -> int:
+    """Rows before a start that are read with it."""
+    return getattr(view, "history", 0)
+
+
 def size(state: State) -> Array:
     """Number of live slots, int32 of the state's leading axes."""
     return state.stored if state.tree == () else state.tree.live
+
+
+def keeps_minimum(replay: Replay) -> bool:
+    """Whether the replay's tree keeps the smallest leaf above 0."""
+    return getattr(replay, "normalize", None) == "buffer"
 
 
 def row_of_age(age: Array, next_id: Array, view: Any, capacity: int) -> Array:
@@ -72,7 +82,7 @@ def tree(replay: Replay, states: State, origins: Origins) -> Any:
     rows = moved(leaves_of(states.tree, replay.view), origins)
     rows = jnp.minimum(rows, LARGEST_TOTAL / replay.capacity)
     flat = jnp.where(origins.keep[:, None], rows, 0).ravel()
-    empty = sum_tree.init(replay.capacity, minimum=states.tree.minima is not None)
+    empty = sum_tree.init(replay.capacity, minimum=keeps_minimum(replay))
     padded = jnp.pad(flat, (0, empty.leaves.size - flat.size))
     return sum_tree.rebuild(empty, padded.reshape(empty.leaves.shape))
 

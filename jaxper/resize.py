@@ -82,5 +82,5 @@ def _origins(replay: Replay, new: Replay, state: State, next_id: Array) -> moves
         source=jnp.where(stored, np.uint32(0), ring.NO_SLOT),
         row=jnp.where(stored, row, ring.NO_SLOT),
         age=jnp.where(stored, age, ring.NO_SLOT),
-        keep=~(lost & (age >= rows - getattr(view, "history", 0))),
+        keep=~(lost & (age >= rows - moves.history(view))),
     )
