@@ -59,7 +59,9 @@ class Layout(NamedTuple):
 def of(mesh: Mesh, axis_name: str, leading: tuple[int, ...]) -> Layout:
     """The layout of a state that was saved with these leading axes, on a mesh."""
     if axis_name not in mesh.axis_names:
-        raise ValueError(f"axis_name must be one of the mesh's {mesh.axis_names}, got {axis_name!r}")
+        raise ValueError(
+            f"axis_name must be one of the mesh's {mesh.axis_names}, got {axis_name!r}"
+        )
     if len(leading) > 1:
         raise ValueError(
             f"a state with the leading axes {leading} is not one replay per shard; restore it "

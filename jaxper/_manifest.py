@@ -107,7 +107,11 @@ def item_of(state: State) -> Any:
 
     flag = jax.ShapeDtypeStruct((), jnp.bool_)
     return TimeStep(
-        one(storage.observation), one(storage.action), one(storage.reward), flag, flag,
+        one(storage.observation),
+        one(storage.action),
+        one(storage.reward),
+        flag,
+        flag,
         one(storage.extras),
     )
 
