@@ -133,7 +133,7 @@ def _split(view: Any, stored: Array, part: Array, parts: int, rows: int) -> Plan
     """
     total = jnp.sum(stored, dtype=jnp.int32)
     each = jnp.minimum(-(-total // parts), rows - view.history - view.span)
-    newest = jnp.clip(total - (parts - 1) * each, 0, rows - view.history)
+    newest = jnp.clip(total - (parts - 1) * each, each, rows - view.history)
     later = parts - 1 - part.astype(jnp.int32)  # parts of newer rows than this one
     begin = jnp.where(later > 0, jnp.minimum(newest + (later - 1) * each, total), 0)
     end = jnp.minimum(newest + later * each, total)
