@@ -97,7 +97,7 @@ def resharded(layout: Layout, old: Replay, new: Replay, states: State) -> tuple[
     everywhere = jax.shard_map(
         local, mesh=layout.split, in_specs=spec, out_specs=out, check_vma=False
     )
-    state = jax.device_put(jax.jit(everywhere)(states), layout.target)
+    state = jax.jit(everywhere)(states)
     before, after = _live(states), _live(state)
     return state, before - after, before
 

@@ -144,6 +144,7 @@ def restore(
         if dropped:
             warnings.warn(Dropped(dropped, live, layout.shards, replay.capacity), stacklevel=2)
     state = _layout.normalised(replay, state)
+    state = state if layout is None else jax.device_put(state, layout.target)
     return state if extra is None else (state, _extra.read(place, extra, mesh))
 
 

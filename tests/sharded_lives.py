@@ -23,7 +23,7 @@ def stack(states):
 
 
 def one(states, shard):
-    return jax.tree.map(lambda leaf: leaf[shard], states)
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf[shard]), states)
 
 
 def draws(replay, state):

@@ -391,3 +391,10 @@ def test_a_truncated_file_is_a_clear_error_and_never_another_state(tmp_path):
         path.write_bytes(content)
     assert failures > 5
     same_bits(checkpoint.restore(tmp_path, replay, item), state)
+
+
+@pytest.mark.parametrize("what", ["streams", pytest.param("items", marks=pytest.mark.slow)])
+def test_restoring_onto_another_number_of_shards(what, tmp_path):
+    code = f"import runpy; runpy.run_path({str(TESTS / 'restore_on_devices.py')!r})"
+    environment = {"XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
+    assert "all well" in output_of(run_python(code, tmp_path, what, **environment))
