@@ -5,6 +5,7 @@ and `vmap` runs for all seeds side by side; Python only moves the progress bar.
 
     python examples/dqn.py                                # both replays on MinAtar Breakout
     python examples/dqn.py --env cartpole --replay prioritized
+    python examples/dqn.py --checkpoint DIR               # Ctrl-C, then go on with --resume
 """
 
 import argparse
@@ -20,6 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import saving
 from jax import Array
 from tqdm import tqdm
 
@@ -87,8 +89,13 @@ def start(experiment: Experiment, key: Array) -> Run:
     playing = environments.reset(experiment.game, reset_key, NUM_ENVS)
     one = playing.observations[0]
     learner = agent.init(experiment.network, experiment.optimizer, learner_key, one)
-    step = jaxper.TimeStep(one, jnp.int32(0), jnp.float32(0), jnp.bool_(False), jnp.bool_(False))
-    return Run(key, learner, experiment.replay.init(step), playing)
+    return Run(key, learner, experiment.replay.init(one_step(playing)), playing)
+
+
+def one_step(playing: environments.Playing) -> jaxper.TimeStep:
+    """What the replay stores of one environment, in shape."""
+    flag = jnp.bool_(False)
+    return jaxper.TimeStep(playing.observations[0], jnp.int32(0), jnp.float32(0), flag, flag)
 
 
 def train_step(experiment: Experiment, run: Run, _) -> tuple[Run, Outputs]:
@@ -124,20 +131,28 @@ def train(experiment: Experiment, arguments: argparse.Namespace, name: str) -> n
     runs = jax.jit(jax.vmap(partial(start, experiment)))(keys)
 
     def advance(runs: Run) -> tuple[Run, Array]:
-        one_step = jax.vmap(partial(train_step, experiment))
-        runs, outputs = jax.lax.scan(one_step, runs, None, length)
+        steps = jax.vmap(partial(train_step, experiment))
+        runs, outputs = jax.lax.scan(steps, runs, None, length)
         return runs, outputs.returns.sum(0) / outputs.episodes.sum(0)
+
+    curve, done = np.full((POINTS, arguments.seeds), np.nan, np.float32), 0
+    saver = None
+    if arguments.checkpoint:
+        item = one_step(jax.tree.map(lambda leaf: leaf[0], runs.playing))
+        saver = saving.Saver(arguments, name, experiment.replay, item)
+        runs, (curve, done) = saver.restore(runs, (curve, done))
+        curve, done = np.array(curve), int(done)
 
     print(f"{name}: compiling", end="\r", flush=True)
     advance = jax.jit(advance, donate_argnums=0).lower(runs).compile()
-    curve = []
-    with tqdm(total=steps * POINTS, unit="step", unit_scale=True) as bar:
-        for _ in range(POINTS):
-            runs, returns = advance(runs)
-            curve.append(np.asarray(returns))
-            bar.set_description(f"{name}, return {np.nanmean(curve[-1]):.2f}", refresh=False)
+    with tqdm(total=steps * POINTS, initial=steps * done, unit="step", unit_scale=True) as bar:
+        for point in range(done, POINTS):
+            runs, curve[point] = advance(runs)
+            bar.set_description(f"{name}, return {np.nanmean(curve[point]):.2f}", refresh=False)
             bar.update(steps)
-    return np.stack(curve)
+            if saver:
+                saver.save(point + 1, point + 1 == POINTS, runs, (curve, point + 1))
+    return curve
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -166,7 +181,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def main() -> None:
-    arguments = make_parser().parse_args()
+    arguments = saving.parse(make_parser())
     names = ["uniform", "prioritized"] if arguments.replay == "both" else [arguments.replay]
     began = time.perf_counter()
     experiments = {name: set_up(arguments, name) for name in names}

@@ -5,6 +5,7 @@ from jaxper.frames import stack_frames
 from jaxper.importance import importance_weights
 from jaxper.prioritized import PrioritizedReplay
 from jaxper.prioritized_state import PrioritizedState
+from jaxper.resize import resize
 from jaxper.sequences import Sequences, sequence_priority
 from jaxper.stats import Stats
 from jaxper.stream import cut
@@ -31,6 +32,7 @@ __all__ = [
     "UniformState",
     "cut",
     "importance_weights",
+    "resize",
     "sequence_priority",
     "sharding",
     "stack_frames",

@@ -120,6 +120,10 @@ class ReferenceStream(ReferenceReplay):
         if self.steps:
             self.breaks.add(len(self.steps) - 1)
 
+    @property
+    def stored(self):
+        return min(self.limit, len(self.steps)) * self.view.num_envs
+
     def id_of(self, place):
         t, env = place
         return (self.first_id + t * self.view.num_envs + env) % self.modulus

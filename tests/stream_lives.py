@@ -110,7 +110,7 @@ class StreamLife:
         state, model = self.state, self.model
         assert int(state.next_id) == model.next_id
         assert int(self.replay.size(state)) == model.size
-        assert int(state.stored) == min(self.replay.capacity, len(model.steps) * self.view.num_envs)
+        assert int(state.stored) == model.stored
         leaves = np.asarray(state.tree.leaves).ravel()[: model.capacity]
         np.testing.assert_allclose(leaves, model.leaves, rtol=2e-5)
         if not self.uniform:

@@ -1,0 +1,83 @@
+"""Stopping a run with Ctrl-C and going on with it later, as if it had never stopped."""
+
+import argparse
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import jaxper
+
+EVERY = 10  # parts of a run after which it is saved, besides when it is stopped
+
+
+def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """The arguments of the command line, with those for saving."""
+    add = parser.add_argument
+    add("--checkpoint", type=Path, help="directory to save to, every so often and on Ctrl-C")
+    add("--resume", action="store_true", help="go on with the run that was saved there")
+    arguments = parser.parse_args()
+    if arguments.resume and not arguments.checkpoint:
+        parser.error("--resume needs --checkpoint DIR")
+    return arguments
+
+
+class Interrupt:
+    """Ctrl-C as a question that the loop answers when it can; a second one stops at once."""
+
+    def __init__(self):
+        self.asked = False
+        signal.signal(signal.SIGINT, self._ask)
+
+    def _ask(self, *_) -> None:
+        self.asked = True
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        print("\nstopping after this part; Ctrl-C again stops at once", file=sys.stderr)
+
+
+class Saver:
+    """One run's checkpoint: its replays, and in the same piece all else that it carries.
+
+    The replay's state is the field `replay` of `runs`, a NamedTuple; `item` is what its `init` got.
+    """
+
+    def __init__(self, arguments: argparse.Namespace, name: str, replay: Any, item: Any):
+        from jaxper import checkpoint  # needs orbax, the rest of the example does not
+
+        self.checkpoint, self.directory = checkpoint, Path(arguments.checkpoint).expanduser() / name
+        self.replay, self.item = replay, item
+        self.interrupt, self.resumes = Interrupt(), arguments.resume
+        given = vars(arguments).items()
+        self.settings = {name: value for name, value in given if type(value) in (int, float)}
+        if self.exists() and not self.resumes:
+            sys.exit(
+                f"{self.directory} holds a checkpoint; write --resume, or another --checkpoint"
+            )
+
+    def exists(self) -> bool:
+        return any(self.directory.glob("jaxper_*"))
+
+    def restore(self, runs: Any, progress: Any) -> tuple[Any, Any]:
+        """`runs` and `progress` as they were saved, or as they are where nothing was."""
+        if not self.exists():
+            return runs, progress
+        extra = (self.settings, runs._replace(replay=()), progress)
+        replays, (settings, runs, progress) = self.checkpoint.restore(
+            self.directory, self.replay, self.item, extra=extra
+        )
+        for name, value in settings.items():
+            if abs(value - self.settings[name]) > 1e-6:
+                sys.exit(f"the run was begun with --{name.replace('_', '-')} {value}")
+        return runs._replace(replay=replays), progress
+
+    def save(self, part: int, last: bool, runs: Any, progress: Any) -> None:
+        """Saves every so many parts while the run goes on; at the end or when asked it waits."""
+        stops = self.interrupt.asked and not last
+        if not (stops or last or part % EVERY == 0):
+            return
+        extra = (self.settings, runs._replace(replay=()), progress)
+        saving = self.checkpoint.save_async(self.directory, self.replay, runs.replay, extra=extra)
+        if stops or last:
+            saving.wait()
+        if stops:
+            sys.exit(f"stopped and saved in {self.directory}; --resume goes on")

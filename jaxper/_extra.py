@@ -1,0 +1,53 @@
+"""What is saved beside a state: a pytree of arrays, random keys as the words that they consist of."""
+
+from typing import Any
+
+import jax
+from jax import Array
+from jax.sharding import Mesh, NamedSharding, PartitionSpec, Sharding
+
+from jaxper import _store
+
+
+def plain(tree: Any) -> dict[str, Array]:
+    """Arrays by their path."""
+    return {name: _words(leaf) for name, leaf in _store.named(tree).items()}
+
+
+def read(place: _store.Place, like: Any, mesh: Mesh | None) -> Any:
+    """What was saved, with each array to where the one in `like` is; else to the whole mesh."""
+    leaves = _store.named(like)
+    specs = {name: _spec(leaf, mesh) for name, leaf in leaves.items()}
+    found = _store.read(place, "extra", specs)
+    arrays = [_as_given(found[name], leaf) for name, leaf in leaves.items()]
+    return jax.tree.unflatten(jax.tree.structure(like), arrays)
+
+
+def _spec(leaf: Any, mesh: Mesh | None) -> jax.ShapeDtypeStruct:
+    words = jax.eval_shape(_words, leaf)
+    return jax.ShapeDtypeStruct(words.shape, words.dtype, sharding=_sharding(leaf, mesh))
+
+
+def _sharding(leaf: Any, mesh: Mesh | None) -> Sharding:
+    """Where it is to be; a leaf that was put nowhere goes to the whole mesh."""
+    sharding = getattr(leaf, "sharding", None)
+    if sharding is None or not getattr(leaf, "committed", True):
+        return _store.here() if mesh is None else NamedSharding(mesh, PartitionSpec())
+    return sharding
+
+
+def _is_key(leaf: Any) -> bool:
+    return jax.dtypes.issubdtype(jax.eval_shape(lambda x: x, leaf).dtype, jax.dtypes.prng_key)
+
+
+def _words(leaf: Any) -> Any:
+    return jax.random.key_data(leaf) if _is_key(leaf) else leaf
+
+
+def _as_given(words: Array, leaf: Any) -> Array:
+    """Random keys again where `leaf` is one."""
+    if not _is_key(leaf):
+        return words
+    implementation = []  # an array tells it, a shape does not
+    jax.eval_shape(lambda key: implementation.append(jax.random.key_impl(key)), leaf)
+    return jax.random.wrap_key_data(words, impl=implementation[0])

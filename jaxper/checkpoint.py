@@ -1,0 +1,197 @@
+"""Checkpoints of a replay, with Orbax: saved whole or not at all, restored bit for bit.
+
+Needs the extra `checkpoint`. `python -m jaxper.checkpoint DIRECTORY` prints what is in one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import warnings
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh
+
+from jaxper import _contents, _extra, _layout, _manifest, _store
+
+if TYPE_CHECKING:
+    from jaxper.moves import Replay, State
+
+_under_way: dict[str, Saving] = {}  # by directory: one is written at a time
+
+
+class Saving:
+    """A save that goes on while the program does."""
+
+    def __init__(self, directory: str, manager: Any):
+        self._directory, self._manager = directory, manager
+
+    def wait(self) -> None:
+        """Returns when the checkpoint is whole on disk; raises what went wrong with it."""
+        if _under_way.get(self._directory) is self:
+            del _under_way[self._directory]
+        try:
+            self._manager.wait_until_finished()
+        finally:
+            self._manager.close()
+
+
+def save(directory: str | os.PathLike, replay: Replay, state: State, *, extra: Any = None) -> None:
+    """Saves a state, and returns when the checkpoint is whole on disk.
+
+    The one before it in this directory is deleted only then: whenever the process is killed, there
+    is a whole one. A directory has one writer at a time.
+
+    Args:
+      directory: where to; it is made if it is not there. Every checkpoint is a subfolder of it.
+      replay: the replay that the state is of.
+      state: as it is, with leading axes too: a `jax.vmap` of replays, or one per device.
+      extra: a pytree of arrays to save in the same piece, such as params, optimizer state and
+        random keys: after a kill the two never disagree.
+
+    Raises:
+      ValueError: the state is not one of this replay, or the directory is a file.
+
+    >>> from jaxper import checkpoint
+    >>> directory = getfixture("tmp_path") / "checkpoint"
+    >>> replay = PrioritizedReplay(8)
+    >>> state = replay.add(replay.init(jnp.int32(0)), jnp.arange(3))
+    >>> checkpoint.save(directory, replay, state)
+    >>> state = checkpoint.restore(directory, replay, jnp.int32(0))
+    >>> replay.get(state, jnp.arange(3)).tolist()
+    [0, 1, 2]
+    """
+    save_async(directory, replay, state, extra=extra).wait()
+
+
+def save_async(
+    directory: str | os.PathLike, replay: Replay, state: State, *, extra: Any = None
+) -> Saving:
+    """`save` that returns as soon as the arrays were read; then they may be donated.
+
+    It waits for an earlier save to the same directory, and raises what went wrong with that.
+
+    Returns:
+      A handle whose `wait()` returns when the checkpoint is whole on disk.
+    """
+    _manifest.check_state(replay, state)
+    place = _store.path(directory)
+    _wait_for(place)
+    trees = {"state": _store.named(state)}
+    if extra is not None:
+        extra = jax.tree.map(jnp.asarray, extra)
+        trees["extra"] = _extra.plain(extra)
+    manager = _store.write(place, _manifest.of(replay, state, extra), trees)
+    return _under_way.setdefault(str(place), Saving(str(place), manager))
+
+
+def restore(
+    directory: str | os.PathLike,
+    replay: Replay,
+    item: Any,
+    *,
+    extra: Any = None,
+    mesh: Mesh | None = None,
+    axis_name: str = "data",
+) -> Any:
+    """The state that was saved, bit for bit: the run continues as if it had never stopped.
+
+    What the arrays mean has to be as it was: class, capacity and view of the replay, and the item.
+    The `alpha` of the state is the saved one, whatever the replay says; `epsilon`, `strategy` and
+    `normalize` are the replay's.
+
+    With a mesh, the state is that of one replay for each device along `axis_name` (every leaf has
+    a leading axis with one row per device), and each device reads its own. Their number may be
+    another than was saved if one divides the other; the capacity, which is each shard's, may then be
+    another too. What the shards hold is dealt out anew, the oldest dropped where it does not fit:
+    a warning says how many. Ids begin anew. A row of a stream is one moment of all environments of
+    a shard, so streams are put one after the other or split into ranges of time, each with a cut
+    at its end.
+
+    Args:
+      directory: what `save` was given; it is only read.
+      replay: the replay as it was.
+      item: what `init` was given.
+      extra: arrays or `jax.ShapeDtypeStruct`s like those saved as `extra`; they come to where
+        these are.
+      mesh: the devices of a sharded state; without one the state comes to one device, with the
+        leading axes that it was saved with.
+      axis_name: the axis of the mesh with a shard per device.
+
+    Returns:
+      The state; with `extra` the pair of it and what was saved as `extra`.
+
+    Raises:
+      ValueError: it is no checkpoint, one of another configuration or item (before any array is
+        read), a damaged one, or the numbers of shards do not divide.
+    """
+    place = _store.path(directory)
+    _wait_for(place)
+    place = _store.latest(place)
+    manifest = _store.manifest(place)
+    _manifest.check_format(place.directory, manifest)
+    leading = tuple(manifest["leading"])
+    layout = None if mesh is None else _layout.of(mesh, axis_name, leading)
+    changes = layout is not None and layout.saved != layout.shards
+    _manifest.check(place.directory, manifest, replay, item, any_capacity=changes)
+    _manifest.check_extra(place.directory, manifest, extra)
+    saved = _manifest.saved_replay(manifest, replay)
+    state = _read(place, _manifest.spec(saved, item, leading), layout)
+    if layout is not None and changes:
+        state, dropped, live = _layout.resharded(layout, saved, replay, state)
+        if dropped:
+            warnings.warn(Dropped(dropped, live, layout.shards, replay.capacity), stacklevel=2)
+    state = _layout.normalised(replay, state)
+    state = state if layout is None else jax.device_put(state, layout.target)
+    return state if extra is None else (state, _extra.read(place, extra, mesh))
+
+
+class Dropped(UserWarning):
+    """Live items did not fit the shards of a restored state."""
+
+    def __init__(self, dropped: int, live: int, shards: int, capacity: int):
+        super().__init__(
+            f"{dropped} of {live} live items did not fit {shards} shards of capacity {capacity}: "
+            f"the oldest were dropped"
+        )
+        self.dropped, self.live = dropped, live
+
+
+def _wait_for(directory: _store.epath.Path) -> None:
+    """Until what this process saves there is whole."""
+    if str(directory) in _under_way:
+        _under_way[str(directory)].wait()
+
+
+def _read(place: _store.Place, spec: State, layout: _layout.Layout | None) -> State:
+    """The saved state; on a mesh with its shards where they are needed."""
+    sharding = _store.here() if layout is None else layout.source(spec.next_id.ndim)
+    wanted = {
+        name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
+        for name, leaf in _store.named(spec).items()
+    }
+    found = _store.read(place, "state", wanted)
+    state = jax.tree.unflatten(jax.tree.structure(spec), list(found.values()))
+    if layout is None or spec.next_id.ndim:
+        return state
+    return jax.tree.map(lambda leaf: leaf[None], state)
+
+
+def main() -> None:
+    """Prints what is in a checkpoint."""
+    parser = argparse.ArgumentParser(
+        prog="python -m jaxper.checkpoint", description="Prints what is in a checkpoint."
+    )
+    parser.add_argument("directory", help="what jaxper.checkpoint.save was given")
+    directory = parser.parse_args().directory
+    jax.config.update("jax_platforms", "cpu")  # nothing is computed: leave a GPU to who uses it
+    try:
+        print(_contents.table(_store.latest(_store.path(directory))))
+    except ValueError as error:
+        parser.exit(2, f"{error}\n")
+
+
+if __name__ == "__main__":
+    main()

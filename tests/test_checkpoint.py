@@ -1,0 +1,400 @@
+"""Checkpoints come back bit for bit, whole or with a clear error; kills lose nothing."""
+
+import contextlib
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import training
+from stream_lives import item as step_item
+
+from jaxper import (
+    Items,
+    PrioritizedReplay,
+    Sequences,
+    TimeStep,
+    Transitions,
+    UniformReplay,
+    checkpoint,
+)
+
+TESTS = Path(__file__).parent
+MIXED = {  # of every kind of leaf that is stored in its own way
+    "bytes": jnp.zeros((5,), jnp.uint8),
+    "half/way": jnp.zeros((3,), jnp.bfloat16),
+    "large": jnp.zeros((300,), jnp.float32),
+    "nothing": jnp.zeros((0, 2), jnp.float32),
+    "x.y": (jnp.int32(0), jnp.bool_(False)),
+}
+
+
+def run_python(code, *arguments, **environment):
+    """A program of its own, which finds the package and the helpers of the tests."""
+    paths = os.pathsep.join([str(TESTS.parent), str(TESTS)])
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *map(str, arguments)],
+        env=os.environ | {"PYTHONPATH": paths, "JAX_PLATFORMS": "cpu"} | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def output_of(process, returncode=0):
+    out, err = process.communicate(timeout=200)
+    assert process.returncode == returncode, out + err
+    return out + err
+
+
+def same_bits(one, other):
+    assert jax.tree.structure(one) == jax.tree.structure(other)
+    for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True):
+        assert a.dtype == b.dtype
+        assert a.shape == b.shape
+        assert np.asarray(a).tobytes() == np.asarray(b).tobytes()
+
+
+def random_bits(item, random, *leading):
+    """Items with leaves [*leading, ...] of any bits, NaNs among them."""
+
+    def one(leaf):
+        dtype, shape = np.dtype(leaf.dtype), (*leading, *np.shape(leaf))
+        if dtype == np.bool_:
+            return random.random(shape) < 0.2
+        size = int(np.prod(shape)) * dtype.itemsize
+        return np.frombuffer(random.bytes(size), dtype).reshape(shape)
+
+    return jax.tree.map(one, item)
+
+
+@jax.jit
+def step(replay, state, items, priorities):
+    """Adds, draws and updates; every bit of what a run sees."""
+    state = replay.add(state, items)
+    sample = replay.sample(state, jax.random.key(0), 4)
+    state = replay.update_priorities(state, sample.ids, priorities)
+    return state, (sample.ids, sample.probabilities, sample.weights)
+
+
+def live_on(replay, state, item, seed):
+    """A few steps of a run, and all that it saw."""
+    random, seen = np.random.default_rng(seed), []
+    leading = (6,) if isinstance(replay.view, Items) else (3, replay.view.num_envs)
+    for _ in range(7):
+        priorities = random.exponential(size=4).astype(np.float32)
+        state, drawn = step(replay, state, random_bits(item, random, *leading), priorities)
+        seen.append(drawn)
+    return state, seen
+
+
+REPLAYS = {
+    "items": (PrioritizedReplay(20, normalize="buffer", epsilon=0.0), MIXED),
+    "uniform": (UniformReplay(20), MIXED),
+    "frames": (PrioritizedReplay(48, view=Transitions(4, 2, frame_stack=3)), step_item()),
+    "sequences": (UniformReplay(24, view=Sequences(2, 4, 3, "cross")), step_item((2,))),
+}
+
+
+@pytest.mark.parametrize("name", REPLAYS)
+def test_a_run_continues_as_if_it_had_never_stopped(name, tmp_path):
+    replay, item = REPLAYS[name]
+    state, _ = live_on(replay, replay.init(item), item, 0)
+    checkpoint.save(tmp_path, replay, state)
+    restored = checkpoint.restore(tmp_path, replay, item)
+    same_bits(restored, state)
+    same_bits(live_on(replay, restored, item, 1), live_on(replay, state, item, 1))
+
+
+def test_swept_replays_keep_their_leading_axes(tmp_path):
+    replay = PrioritizedReplay(8)
+
+    @jax.vmap
+    @jax.vmap
+    def init(alpha):
+        state = replay.init(jnp.int32(0), alpha=alpha)
+        return replay.add(state, jnp.arange(3), priorities=jnp.arange(3.0))
+
+    states = init(jnp.arange(6.0).reshape(2, 3))
+    checkpoint.save(tmp_path, replay, states)
+    same_bits(checkpoint.restore(tmp_path, replay, jnp.int32(0)), states)
+
+
+def small(count=3, value=1.0, capacity=8):
+    """A replay with `count` items."""
+    replay = PrioritizedReplay(capacity)
+    state = replay.add(replay.init(jnp.float32(0)), jnp.full(count, value))
+    return replay, state
+
+
+def test_extra_is_saved_in_the_same_piece(tmp_path):
+    replay, state = small()
+    extra = {
+        "params": {"w": jnp.arange(6, dtype=jnp.bfloat16).reshape(2, 3)},
+        "keys": jax.random.split(jax.random.key(1), 3),
+        "other key": jax.random.key(2, impl="rbg"),
+        "updates": 7,
+        "curve": np.full((2, 2), np.nan, np.float32),
+    }
+    checkpoint.save(tmp_path, replay, state, extra=extra)
+    like = jax.eval_shape(lambda extra: extra, extra)
+    for spec in [extra, like]:
+        there, found = checkpoint.restore(tmp_path, replay, jnp.float32(0), extra=spec)
+        same_bits(there, state)
+        assert jax.tree.structure(found) == jax.tree.structure(extra)
+        data = jax.random.key_data
+        assert jax.random.key_impl(found["other key"]) == jax.random.key_impl(extra["other key"])
+        same_bits(data(found.pop("other key")), data(extra["other key"]))
+        same_bits(data(found.pop("keys")), data(extra["keys"]))
+        assert found["updates"] == 7
+        same_bits(found["params"], extra["params"])
+        same_bits(found["curve"], jnp.asarray(extra["curve"]))
+    same_bits(checkpoint.restore(tmp_path, replay, jnp.float32(0)), state)
+    like["params"]["w"] = jax.ShapeDtypeStruct((2, 4), jnp.bfloat16)
+    with pytest.raises(
+        ValueError, match=r"extra\['params'\]\['w'\]: saved bfloat16\[2, 3\], given"
+    ):
+        checkpoint.restore(tmp_path, replay, jnp.float32(0), extra=like)
+    checkpoint.save(tmp_path, replay, state)
+    with pytest.raises(ValueError, match="saved without extra"):
+        checkpoint.restore(tmp_path, replay, jnp.float32(0), extra=extra)
+
+
+def test_only_the_newest_is_kept_and_others_files_are_let_alone(tmp_path):
+    (tmp_path / "12").mkdir()
+    (tmp_path / "notes.txt").write_text("mine")
+    for value in (1.0, 2.0, 3.0):
+        replay, state = small(value=value)
+        checkpoint.save(tmp_path, replay, state)
+    assert {path.name for path in tmp_path.iterdir()} == {"12", "notes.txt", "jaxper_3"}
+    same_bits(checkpoint.restore(tmp_path, replay, jnp.float32(0)), state)
+
+
+def files(directory):
+    return {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in directory.rglob("*")}
+
+
+def test_restore_only_reads(tmp_path):
+    replay, state = small()
+    checkpoint.save(tmp_path, replay, state)
+    before = files(tmp_path)
+    checkpoint.restore(tmp_path, replay, jnp.float32(0))
+    assert files(tmp_path) == before
+
+
+def test_paths_may_be_relative_or_begin_at_home(tmp_path, monkeypatch):
+    replay, state = small()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    checkpoint.save("a/b", replay, state)
+    same_bits(checkpoint.restore("~/a/b", replay, jnp.float32(0)), state)
+    same_bits(checkpoint.restore(tmp_path / "a" / "b", replay, jnp.float32(0)), state)
+
+
+def test_a_state_may_be_donated_while_it_is_saved(tmp_path):
+    replay = PrioritizedReplay(2**16)
+    state = replay.init(jnp.zeros(200, jnp.uint8))
+    state = replay.add(state, jnp.ones((1000, 200), jnp.uint8))
+    step = jax.jit(lambda state, i: replay.add(state, jnp.full((1000, 200), i)), donate_argnums=0)
+    before = jax.tree.map(lambda leaf: np.array(leaf, copy=True), state)
+    saving = checkpoint.save_async(tmp_path, replay, state)
+    for i in range(5):
+        state = step(state, jnp.uint8(i))
+    jax.block_until_ready(state)
+    saving.wait()
+    saving.wait()
+    same_bits(checkpoint.restore(tmp_path, replay, jnp.zeros(200, jnp.uint8)), before)
+
+
+def test_saves_to_one_directory_follow_each_other(tmp_path):
+    savings = []
+    for value in (1.0, 2.0, 3.0):
+        replay, state = small(value=value, capacity=100_000)
+        savings.append(checkpoint.save_async(tmp_path, replay, state))
+    same_bits(checkpoint.restore(tmp_path, replay, jnp.float32(0)), state)
+    for saving in savings:
+        saving.wait()
+    assert [path.name for path in tmp_path.iterdir()] == ["jaxper_3"]
+
+
+KILLED = """
+import sys, jax.numpy as jnp
+from test_checkpoint import small
+from jaxper import checkpoint
+for value in range(1, 1000):
+    replay, state = small(value=float(value), capacity=300_000)
+    print(value, flush=True)
+    checkpoint.save(sys.argv[1], replay, state, extra=jnp.full(200_000, value))
+    print("whole", value, flush=True)
+"""
+
+
+@pytest.mark.parametrize("kills", [2, pytest.param(12, marks=pytest.mark.slow)])
+def test_a_kill_leaves_a_whole_checkpoint(kills, tmp_path):
+    random = np.random.default_rng(kills)
+    for _ in range(kills):
+        process = run_python(KILLED, tmp_path)
+        lines = [process.stdout.readline().strip() for _ in range(5)]  # two saves and a begun one
+        assert lines == ["1", "whole 1", "2", "whole 2", "3"]
+        time.sleep(random.random() * 0.15)
+        process.send_signal(signal.SIGKILL)
+        whole = [line for line in process.communicate()[0].split("\n") if "whole" in line]
+        least = int(whole[-1].split()[1]) if whole else 2
+        replay, state = small(capacity=300_000)
+        state, extra = checkpoint.restore(
+            tmp_path, replay, jnp.float32(0), extra=jnp.zeros(200_000, jnp.int32)
+        )
+        value = int(extra[0])
+        assert value in (least, least + 1)
+        assert np.all(extra == value)
+        same_bits(state, small(value=float(value), capacity=300_000)[1])
+    checkpoint.save(tmp_path, replay, state)
+    assert len(list(tmp_path.iterdir())) == 1  # what the kills left half written is gone
+
+
+STEP = step_item()
+FRAMES = REPLAYS["frames"][0]
+WRONG = {
+    "capacity: saved 20, given 10\nrestore with capacity=20, then write jaxper.resize(": (
+        "items",
+        PrioritizedReplay(10),
+        MIXED,
+    ),
+    "class: saved PrioritizedReplay, given UniformReplay": ("items", UniformReplay(20), MIXED),
+    "item['large']: saved float32[300], given float32[301]": (
+        "items",
+        PrioritizedReplay(20),
+        MIXED | {"large": jnp.zeros(301)},
+    ),
+    "item['x.y'][0]: saved int32[], given float32[]": (
+        "items",
+        PrioritizedReplay(20),
+        MIXED | {"x.y": (jnp.float32(0), jnp.bool_(0))},
+    ),
+    "item['bytes']: saved uint8[5], given nothing": (
+        "items",
+        PrioritizedReplay(20),
+        {name: leaf for name, leaf in MIXED.items() if name != "bytes"},
+    ),
+    "view.class: saved Transitions, given Items": ("frames", PrioritizedReplay(48), STEP),
+    "view.n_step: saved 2, given 3": (
+        "frames",
+        PrioritizedReplay(48, view=Transitions(4, 3, frame_stack=3)),
+        STEP,
+    ),
+    "view.discount: saved 0.99, given 0.9": (
+        "frames",
+        PrioritizedReplay(48, view=Transitions(4, 2, 0.9, frame_stack=3)),
+        STEP,
+    ),
+    "item.reward: saved float32[], given float32[2]": ("frames", FRAMES, step_item((2,))),
+}
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """Directories of checkpoints by the name of the replay."""
+    directories = {name: tmp_path_factory.mktemp(name) for name in ("items", "frames")}
+    for name, directory in directories.items():
+        replay, item = REPLAYS[name]
+        checkpoint.save(directory, replay, replay.init(item))
+    return directories
+
+
+@pytest.mark.parametrize("message", WRONG)
+def test_another_configuration_is_refused_before_an_array_is_read(message, saved, monkeypatch):
+    def read(*arguments):
+        raise AssertionError("arrays were read")
+
+    monkeypatch.setattr(checkpoint._store, "read", read)
+    name, replay, item = WRONG[message]
+    with pytest.raises(ValueError, match="holds something else") as error:
+        checkpoint.restore(saved[name], replay, item)
+    assert message in str(error.value)
+    assert str(saved[name]) in str(error.value)
+
+
+def test_what_may_differ_is_the_replays_but_alpha(tmp_path):
+    replay = PrioritizedReplay(8, alpha=0.5)
+    state = replay.add(replay.init(jnp.int32(0)), jnp.arange(5), priorities=jnp.arange(5.0))
+    checkpoint.save(tmp_path, replay, state)
+    other = PrioritizedReplay(8, alpha=0.9, epsilon=0.1, strategy="iid", normalize="buffer")
+    restored = checkpoint.restore(tmp_path, other, jnp.int32(0))
+    assert restored.alpha == 0.5
+    assert jax.tree.map(jnp.shape, restored) == jax.tree.map(
+        jnp.shape, jax.eval_shape(other.init, jnp.int32(0))
+    )
+    same_bits(restored.tree.leaves, state.tree.leaves)
+    assert other.sample(restored, jax.random.key(0), 4).weights.max() <= 1
+
+
+def test_a_state_of_another_replay_is_not_saved(tmp_path):
+    replay, state = small()
+    with pytest.raises(ValueError, match=r"state\.tree\.leaves: given float32\[1, 16\], expected"):
+        checkpoint.save(tmp_path, PrioritizedReplay(100), state)
+    with pytest.raises(ValueError, match="state must be the replay's"):
+        checkpoint.save(tmp_path, replay, replay)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_is_no_checkpoint_is_named(tmp_path):
+    replay, state = small()
+    file = tmp_path / "file"
+    file.write_text("not a directory")
+    for directory, message in [
+        (tmp_path / "nowhere", "there is no such directory"),
+        (file, "it is a file"),
+        (tmp_path, "it has no whole jaxper_... in it"),
+    ]:
+        with pytest.raises(ValueError, match=f"{directory} is not a checkpoint: {message}"):
+            checkpoint.restore(directory, replay, jnp.float32(0))
+    with pytest.raises(ValueError, match="cannot save to .*: it is a file"):
+        checkpoint.save(file, replay, state)
+    assert file.read_text() == "not a directory"
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_format_from_the_future_is_refused(saved, tmp_path, monkeypatch):
+    replay, state = small()
+    monkeypatch.setattr(checkpoint._manifest, "FORMAT", 2)
+    checkpoint.save(tmp_path, replay, state)
+    monkeypatch.undo()
+    with pytest.raises(ValueError, match="has format 2, this jaxper .* reads format 1"):
+        checkpoint.restore(tmp_path, replay, jnp.float32(0))
+
+
+@pytest.mark.filterwarnings("ignore")  # Orbax leaves its coroutines behind where a read fails
+def test_a_truncated_file_is_a_clear_error_and_never_another_state(tmp_path):
+    replay, item = REPLAYS["items"]
+    state, _ = live_on(replay, replay.init(item), item, 0)
+    checkpoint.save(tmp_path, replay, state)
+    failures = 0
+    for path in [path for path in tmp_path.rglob("*") if path.is_file()]:
+        content = path.read_bytes()
+        for kept in (0, len(content) // 2, len(content) - 1):
+            path.write_bytes(content[:kept])
+            before = files(tmp_path)
+            try:
+                same_bits(checkpoint.restore(tmp_path, replay, item), state)
+            except ValueError as error:
+                failures += 1
+                assert "cannot be read" in str(error) or "is not a checkpoint" in str(error)  # noqa: PT017
+                assert str(tmp_path) in str(error)  # noqa: PT017
+            assert files(tmp_path) == before
+        path.write_bytes(content)
+    assert failures > 5
+    same_bits(checkpoint.restore(tmp_path, replay, item), state)
+
+
+@pytest.mark.parametrize("what", ["streams", pytest.param("items", marks=pytest.mark.slow)])
+def test_restoring_onto_another_number_of_shards(what, tmp_path):
+    code = f"import runpy; runpy.run_path({str(TESTS / 'restore_on_devices.py')!r})"
+    environment = {"XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
+    assert "all well" in output_of(run_python(code, tmp_path, what, **environment))
