@@ -89,13 +89,15 @@ def start(experiment: Experiment, key: Array) -> Run:
     playing = environments.reset(experiment.game, reset_key, NUM_ENVS)
     one = playing.observations[0]
     learner = agent.init(experiment.network, experiment.optimizer, learner_key, one)
-    return Run(key, learner, experiment.replay.init(one_step(playing)), playing)
+    return Run(key, learner, experiment.replay.init(one_step(experiment)), playing)
 
 
-def one_step(playing: environments.Playing) -> jaxper.TimeStep:
+def one_step(experiment: Experiment) -> jaxper.TimeStep:
     """What the replay stores of one environment, in shape."""
+    seen = jax.eval_shape(lambda: environments.reset(experiment.game, jax.random.key(0), 1))
+    observation = jax.ShapeDtypeStruct(seen.observations.shape[1:], seen.observations.dtype)
     flag = jnp.bool_(False)
-    return jaxper.TimeStep(playing.observations[0], jnp.int32(0), jnp.float32(0), flag, flag)
+    return jaxper.TimeStep(observation, jnp.int32(0), jnp.float32(0), flag, flag)
 
 
 def train_step(experiment: Experiment, run: Run, _) -> tuple[Run, Outputs]:
@@ -138,8 +140,7 @@ def train(experiment: Experiment, arguments: argparse.Namespace, name: str) -> n
     curve, done = np.full((POINTS, arguments.seeds), np.nan, np.float32), 0
     saver = None
     if arguments.checkpoint:
-        item = one_step(jax.tree.map(lambda leaf: leaf[0], runs.playing))
-        saver = saving.Saver(arguments, name, experiment.replay, item)
+        saver = saving.Saver(arguments, name, experiment.replay, one_step(experiment))
         runs, (curve, done) = saver.restore(runs, (curve, done))
         curve, done = np.array(curve), int(done)
 

@@ -1,5 +1,6 @@
 """A program on several processes of this machine, as on several hosts: start them, join, wait."""
 
+import signal
 import socket
 import subprocess
 import sys
@@ -29,6 +30,7 @@ def start(count: int) -> int:
     address = f"127.0.0.1:{_free_port()}"
     command = [sys.executable, *sys.argv, "--address", address, "--process"]
     running = [subprocess.Popen([*command, str(index)]) for index in range(count)]
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches them too, and is theirs to handle
     try:
         return _wait(running)
     finally:

@@ -6,8 +6,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import jaxper
+import numpy as np
+from jax.experimental import multihost_utils
 
+FREE = ("process", "processes")  # settings that a run may go on without
 EVERY = 10  # parts of a run after which it is saved, besides when it is stopped
 
 
@@ -29,6 +31,10 @@ class Interrupt:
         self.asked = False
         signal.signal(signal.SIGINT, self._ask)
 
+    def asked_anywhere(self) -> bool:
+        """Whether any process was asked: all have to stop after the same part."""
+        return bool(multihost_utils.process_allgather(np.bool_(self.asked)).any())
+
     def _ask(self, *_) -> None:
         self.asked = True
         signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -38,24 +44,29 @@ class Interrupt:
 class Saver:
     """One run's checkpoint: its replays, and in the same piece all else that it carries.
 
-    The replay's state is the field `replay` of `runs`, a NamedTuple; `item` is what its `init` got.
+    The replay's state is the field `replay` of `runs`, a NamedTuple; `item` is what its `init` got,
+    and `mesh` where the runs are sharded.
     """
 
-    def __init__(self, arguments: argparse.Namespace, name: str, replay: Any, item: Any):
+    def __init__(
+        self, arguments: argparse.Namespace, name: str, replay: Any, item: Any, mesh: Any = None
+    ):
         from jaxper import checkpoint  # needs orbax, the rest of the example does not
 
         self.checkpoint, self.directory = checkpoint, Path(arguments.checkpoint).expanduser() / name
-        self.replay, self.item = replay, item
+        self.replay, self.item, self.mesh = replay, item, mesh
         self.interrupt, self.resumes = Interrupt(), arguments.resume
-        given = vars(arguments).items()
-        self.settings = {name: value for name, value in given if type(value) in (int, float)}
+        given = {name: value for name, value in vars(arguments).items() if name not in FREE}
+        self.settings = {k: value for k, value in given.items() if type(value) in (int, float)}
         if self.exists() and not self.resumes:
             sys.exit(
                 f"{self.directory} holds a checkpoint; write --resume, or another --checkpoint"
             )
 
     def exists(self) -> bool:
-        return any(self.directory.glob("jaxper_*"))
+        """Whether there is a whole checkpoint: one cut off has a longer name."""
+        names = (path.name.removeprefix("jaxper_") for path in self.directory.glob("jaxper_*"))
+        return any(name.isdigit() for name in names)
 
     def restore(self, runs: Any, progress: Any) -> tuple[Any, Any]:
         """`runs` and `progress` as they were saved, or as they are where nothing was."""
@@ -63,7 +74,7 @@ class Saver:
             return runs, progress
         extra = (self.settings, runs._replace(replay=()), progress)
         replays, (settings, runs, progress) = self.checkpoint.restore(
-            self.directory, self.replay, self.item, extra=extra
+            self.directory, self.replay, self.item, extra=extra, mesh=self.mesh
         )
         for name, value in settings.items():
             if abs(value - self.settings[name]) > 1e-6:
@@ -72,7 +83,7 @@ class Saver:
 
     def save(self, part: int, last: bool, runs: Any, progress: Any) -> None:
         """Saves every so many parts while the run goes on; at the end or when asked it waits."""
-        stops = self.interrupt.asked and not last
+        stops = self.interrupt.asked_anywhere() and not last
         if not (stops or last or part % EVERY == 0):
             return
         extra = (self.settings, runs._replace(replay=()), progress)

@@ -5,6 +5,8 @@ gradients are averaged. The losses are the same on one process or on several.
 
     python examples/sharded_dqn.py --devices 8                  # simulated on this machine
     python examples/sharded_dqn.py --devices 8 --processes 2    # four devices on each
+
+Where a process dies the others stop, and `--checkpoint DIR --resume` goes on from the last save.
 """
 
 import argparse
@@ -19,13 +21,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import processes
+import saving
 from jax import Array
 from jax.sharding import Mesh
 from tqdm import tqdm
 
 from jaxper import sharding
 
-POINTS = 20  # at which loss and return are told
+POINTS = 50  # at which loss and return are told
 AXIS = "data"
 
 
@@ -37,43 +40,59 @@ class Local(NamedTuple):
     playing: environments.Playing
 
 
-def begin(experiment: dqn.Experiment, seed: int, mesh: Mesh) -> tuple[agent.Learner, Local]:
-    """The learner, alike on all devices, and what each has of its own, built where it lies."""
+def split(run: dqn.Run) -> tuple[agent.Learner, Local]:
+    """What is alike on all devices, and what each has of its own."""
+    return run.learner, Local(run.key, run.replay, run.playing)
+
+
+def join(learner: agent.Learner, local: Local) -> dqn.Run:
+    return dqn.Run(local.key, learner, local.replay, local.playing)
+
+
+def start(experiment: dqn.Experiment, seed: int, mesh: Mesh) -> dqn.Run:
+    """A run whose parts are built where they are to lie."""
     key = jax.random.key(seed)
 
     def own(index: Array) -> Local:
-        run = dqn.start(experiment, jax.random.fold_in(key, index))
-        return Local(run.key, run.replay, run.playing)
+        return split(dqn.start(experiment, jax.random.fold_in(key, index)))[1]
 
     learner = jax.jit(lambda: dqn.start(experiment, key).learner)()
-    return sharding.replicated(learner, mesh), sharding.per_device(own, mesh, axis_name=AXIS)
+    local = sharding.per_device(own, mesh, axis_name=AXIS)
+    return join(sharding.replicated(learner, mesh), local)
 
 
 def advance(
     experiment: dqn.Experiment, length: int, learner: agent.Learner, local: Local
-) -> tuple[agent.Learner, Local, dqn.Outputs]:
-    """`length` training steps of one device, with what they told on the mean of all devices."""
-    run = dqn.Run(local.key, learner, local.replay, local.playing)
-    run, outputs = jax.lax.scan(partial(dqn.train_step, experiment), run, None, length)
-    outputs = agent.mean_of_shards(jax.tree.map(jnp.mean, outputs), AXIS)
-    return run.learner, Local(run.key, run.replay, run.playing), outputs
+) -> tuple[agent.Learner, Local, Array]:
+    """`length` training steps of one device; loss, returns and episodes in the mean of all."""
+    steps = partial(dqn.train_step, experiment)
+    run, outputs = jax.lax.scan(steps, join(learner, local), None, length)
+    told = jnp.stack([outputs.loss.mean(), outputs.returns.mean(), outputs.episodes.mean()])
+    return *split(run), agent.mean_of_shards(told, AXIS)
 
 
-def train(arguments: argparse.Namespace, mesh: Mesh) -> list[tuple[float, float]]:
-    """Mean loss and mean return of the episodes that ended, over each part of the run."""
+def train(arguments: argparse.Namespace, mesh: Mesh) -> np.ndarray:
+    """Mean loss, and mean return of the episodes that ended, of each part: [POINTS, 2]."""
     experiment = dqn.set_up(arguments, arguments.replay)._replace(axis_name=AXIS)
     length = max(1, arguments.steps // dqn.NUM_ENVS // POINTS)
-    step = partial(advance, experiment, length)
-    step = sharding.data_parallel(step, mesh, axis_name=AXIS)
-    learner, local = begin(experiment, arguments.seed, mesh)
-    history = []
-    with tqdm(total=POINTS, unit="part", disable=jax.process_index() > 0) as bar:
-        for _ in range(POINTS):
-            learner, local, outputs = step(learner, local)
-            returns, episodes, loss = (float(np.asarray(leaf)) for leaf in outputs)
-            history.append((loss, returns / episodes if episodes else np.nan))
+    step = sharding.data_parallel(partial(advance, experiment, length), mesh, axis_name=AXIS)
+    run, history, done = start(experiment, arguments.seed, mesh), np.zeros((POINTS, 2)), 0
+    saver = None
+    if arguments.checkpoint:
+        item = dqn.one_step(experiment)
+        saver = saving.Saver(arguments, arguments.replay, experiment.replay, item, mesh)
+        run, (history, done) = saver.restore(run, (history, done))
+        history, done = np.array(history), int(done)
+    with tqdm(total=POINTS, initial=done, unit="part", disable=jax.process_index() > 0) as bar:
+        for part in range(done, POINTS):
+            learner, local, told = step(*split(run))
+            run = join(learner, local)
+            loss, returns, episodes = np.asarray(told)
+            history[part] = loss, returns / episodes if episodes else np.nan
             bar.set_description(f"loss {loss:.4f}", refresh=False)
             bar.update()
+            if saver:
+                saver.save(part + 1, part + 1 == POINTS, run, (history, part + 1))
     return history
 
 
@@ -91,7 +110,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main() -> None:
     parser = make_parser()
-    arguments = parser.parse_args()
+    arguments = saving.parse(parser)
     each, rest = divmod(arguments.devices, arguments.processes)
     if rest or not each:
         parser.error(f"{arguments.devices} devices cannot be {arguments.processes} equal parts")
@@ -103,8 +122,7 @@ def main() -> None:
     history = train(arguments, jax.make_mesh((arguments.devices,), (AXIS,)))
     if jax.process_index() == 0:
         print("     loss   return")
-        for loss, returns in history:
-            print(f"{loss:9.6f} {returns:8.3f}")
+        print("\n".join(f"{loss:9.6f} {returns:8.3f}" for loss, returns in history))
 
 
 if __name__ == "__main__":

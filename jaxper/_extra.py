@@ -3,6 +3,7 @@
 from typing import Any
 
 import jax
+import numpy as np
 from jax import Array
 from jax.sharding import Mesh, NamedSharding, PartitionSpec, Sharding
 
@@ -11,7 +12,7 @@ from jaxper import _store
 
 def plain(tree: Any) -> dict[str, Array]:
     """Arrays by their path."""
-    return {name: _words(leaf) for name, leaf in _store.named(tree).items()}
+    return {name: _everyones(_words(leaf)) for name, leaf in _store.named(tree).items()}
 
 
 def read(place: _store.Place, like: Any, mesh: Mesh | None) -> Any:
@@ -34,6 +35,12 @@ def _sharding(leaf: Any, mesh: Mesh | None) -> Sharding:
     if sharding is None or not getattr(leaf, "committed", True):
         return _store.here() if mesh is None else NamedSharding(mesh, PartitionSpec())
     return sharding
+
+
+def _everyones(array: Array) -> Array | np.ndarray:
+    """The array; of several processes that hold one each, with equal values, their value."""
+    own = jax.process_count() > 1 and array.is_fully_addressable
+    return np.asarray(array) if own else array
 
 
 def _is_key(leaf: Any) -> bool:
