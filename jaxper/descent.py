@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
@@ -40,22 +39,12 @@ def descend(seed: Array, stored: Sequence[Array], mass: Array, fine: Array) -> t
 def _choose(children: Sequence[Array], residual: Array, fine: Array) -> tuple[Array, Array, Array]:
     """The last child above 0 that begins at or before `residual + fine`.
 
-    Taking only children above 0 keeps a descent off empty leaves: a mass that rounding has carried
-    past the end falls back to the last of them.
+    What is left of the mass is walked down child by child: beside a running sum, a heavy child
+    would round away the light ones that follow it. Taking only children above 0 keeps a descent
+    off empty leaves: a mass that rounding has carried past the end falls back to the last of them.
 
     Returns:
       The child, the residual within it, and its value.
-    """
-    return jax.lax.platform_dependent(
-        tuple(children), residual, fine, cpu=_halved, default=_walked
-    )
-
-
-def _walked(children: Sequence[Array], residual: Array, fine: Array) -> tuple[Array, Array, Array]:
-    """Child by child, in the fewest operations.
-
-    What is left of the mass is walked down: beside a running sum, a heavy child would round away
-    the light ones that follow it.
     """
     child = jnp.zeros(residual.shape, jnp.uint32)
     value = jnp.zeros(residual.shape, jnp.float32)
@@ -67,20 +56,3 @@ def _walked(children: Sequence[Array], residual: Array, fine: Array) -> tuple[Ar
         value = jnp.where(chosen, candidate, value)
         left = left - candidate
     return child, within, value
-
-
-def _halved(children: Sequence[Array], residual: Array, fine: Array) -> tuple[Array, Array, Array]:
-    """Half of them, then half of that half, in half the arithmetic.
-
-    It goes back along the sums that `levels.total` added up, so it misses no mass that they hold.
-    """
-    child = jnp.zeros(residual.shape, jnp.uint32)
-    while len(children) > 1:
-        half = len(children) // 2
-        first, second = children[:half], children[half:]
-        left = residual - levels.total(first)
-        later = (levels.total(second) > 0) & (left >= -fine)
-        child = jnp.where(later, child + np.uint32(half), child)
-        residual = jnp.where(later, left, residual)
-        children = [jnp.where(later, b, a) for a, b in zip(first, second, strict=True)]
-    return child, residual, children[0]
