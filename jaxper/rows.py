@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxper._xla import MOST_ON_ONE_THREAD
+from jaxper import _xla
 
 _UNSIGNED = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}  # by bytes
 
@@ -79,9 +79,7 @@ def read(rows: Rows, slots: Array) -> Any:
     large = iter([array.at[slots].get(mode="promise_in_bounds") for array in rows.large])
     small = [spec for spec in rows.leaves if _width(spec)]
     words = iter(_words_of(rows.words, slots, tuple(map(_width, small))))
-    leaves = [
-        _unpacked(next(words), spec) if _width(spec) else next(large) for spec in rows.leaves
-    ]
+    leaves = [_unpacked(next(words), spec) if _width(spec) else next(large) for spec in rows.leaves]
     return jax.tree.unflatten(rows.structure, leaves)
 
 
@@ -101,7 +99,7 @@ def _words_of(words: Array, slots: Array, widths: tuple[int, ...]) -> list[Array
     def one_by_one(words: Array, slots: Array) -> list[Array]:
         return [_columns(words, slots, a, width) for a, width in zip(starts, widths, strict=True)]
 
-    if len(slots) <= MOST_ON_ONE_THREAD:
+    if len(slots) <= _xla.MOST_ON_ONE_THREAD:
         return together(words, slots)
     return jax.lax.platform_dependent(words, slots, cpu=one_by_one, default=together)
 
