@@ -5,7 +5,7 @@ from typing import Any
 
 import matplotlib.pyplot as plt
 import numpy as np
-from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
 from benchmarks.work import OPERATIONS, Cell
 
@@ -21,7 +21,7 @@ def peers(cells: list[Cell], path: Path) -> None:
     capacity = min(capacities, key=lambda size: abs(np.log2(size) - 20))
     batch = min(batches, key=lambda size: abs(np.log2(size) - 8))
     names = list(dict.fromkeys(name for cell in cells for name in cell.times))
-    figure, axes = plt.subplots(2, len(OPERATIONS), figsize=(13, 7.4), sharey="row", squeeze=False)
+    figure, axes = plt.subplots(2, len(OPERATIONS), figsize=(16, 8), sharey="row", squeeze=False)
     for column, operation in enumerate(OPERATIONS):
         chosen = [cell for cell in cells if cell.operation == operation]
         _lines(axes[0][column], [c for c in chosen if c.batch_size == batch], "capacity", names)
@@ -57,6 +57,8 @@ def _lines(axis: Any, cells: list[Cell], by: str, names: list[str]) -> None:
     axis.xaxis.set_major_locator(FixedLocator([getattr(cell, by) for cell in cells]))
     axis.xaxis.set_minor_locator(NullLocator())
     axis.xaxis.set_major_formatter(FuncFormatter(lambda size, _: f"{int(size):,}"))
-    axis.tick_params(axis="x", labelrotation=20 if by == "capacity" else 0)
+    axis.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=20))
+    axis.yaxis.set_minor_locator(NullLocator())
+    axis.yaxis.set_major_formatter(FuncFormatter(lambda time, _: f"{time:,g}"))
     axis.grid(alpha=0.3)
     axis.spines[["top", "right"]].set_visible(False)
