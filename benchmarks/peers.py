@@ -2,37 +2,25 @@
 
 Every contender does the same work in the same process, in turn: adds of 64 transitions, draws and
 updates of a batch, and all three as one step, at several capacities and batch sizes. Libraries for
-JAX run in a compiled loop, the others are called from Python, each as it is used. The table holds
-medians in microseconds and, behind them, the median over the rounds of how many times as long as
-jaxper a contender took; the plot shows the same.
+JAX run in a compiled loop, the others are called from Python, each as it is used. Tables are
+written after every size, a plot at the end. What takes too long is left out, and the tables say so.
 """
 
 import argparse
 import importlib
-import os
-import platform
+import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
-import numpy as np
 from tqdm import tqdm
 
-from benchmarks import plots, timing
-from benchmarks.work import OPERATIONS, Contender, Missing, work
+from benchmarks import plots, tables, timing
+from benchmarks.work import OPERATIONS, Cell, Contender, Missing, Run, Work, work
 
 MODULES = ("jaxper", "flashbax", "torchrl", "cpprb", "numpy")
 ADDED = 64
-
-
-class Cell(NamedTuple):
-    """Times of one operation at one size."""
-
-    capacity: int
-    batch_size: int
-    operation: str
-    times: dict[str, np.ndarray]  # microseconds [rounds] by contender
 
 
 def found() -> tuple[list[Contender], list[Missing]]:
@@ -48,77 +36,57 @@ def found() -> tuple[list[Contender], list[Missing]]:
 
 
 def measured(arguments: Any, contenders: list[Contender]) -> Iterator[Cell]:
-    """All cells, smallest first."""
+    """All cells, smallest first. Who takes too long to set up is not set up for a larger one."""
+    slow: dict[str, str] = {}
     sizes = [(c, b) for c in arguments.capacities for b in arguments.batch_sizes]
     for capacity, batch_size in tqdm(sizes, disable=None):
         job = work(capacity, batch_size, ADDED)
-        runs = {contender.name: contender.make(job) for contender in contenders}
+        runs = {}
+        for contender in contenders:
+            if contender.name not in slow:
+                runs[contender.name], taken = _set_up(contender, job)
+                if taken > arguments.setup_limit and contender is not contenders[0]:
+                    slow[contender.name] = f"its setup at {capacity:,} took {taken:.0f} s"
         for operation in OPERATIONS:
-            times = timing.interleaved(
-                {name: made[operation] for name, made in runs.items()},
-                arguments.rounds,
-                arguments.seconds,
-            )
-            yield Cell(capacity, batch_size, operation, times)
+            chosen = {name: made[operation] for name, made in runs.items()}
+            left_out = {
+                name: why
+                for name, run in chosen.items()
+                if (why := timing.too_long(run, arguments.limit)) and name != contenders[0].name
+            }
+            chosen = {name: run for name, run in chosen.items() if name not in left_out}
+            times = timing.interleaved(chosen, arguments.rounds, arguments.seconds)
+            not_set_up = {name: why for name, why in slow.items() if name not in runs}
+            yield Cell(capacity, batch_size, operation, times, left_out | not_set_up)
 
 
-def table(cells: list[Cell], contenders: list[Contender]) -> str:
-    """Markdown: a row per cell, a column per contender."""
-    names = [contender.name for contender in contenders]
-    lines = [
-        "| capacity | batch | | " + " | ".join(names) + " |",
-        "| ---: | ---: | --- |" + " ---: |" * len(names),
-    ]
-    for cell in cells:
-        own = cell.times[names[0]]
-        entries = [f"**{np.median(own):,.1f}**"] + [
-            f"{np.median(cell.times[name]):,.1f} ({np.median(cell.times[name] / own):.3g}x)"
-            for name in names[1:]
-        ]
-        size = f"{cell.capacity:,} | {cell.batch_size:,} | {cell.operation}"
-        lines.append(f"| {size} | " + " | ".join(entries) + " |")
-    return "\n".join(lines)
-
-
-def heading(contenders: list[Contender], missing: list[Missing]) -> str:
-    """What was measured, where, and what was not."""
-    lines = [
-        f"Microseconds, medians, on a CPU: {_processor()}, {os.cpu_count()} threads, "
-        f"Python {platform.python_version()}, jax {jax.__version__}.",
-        "In brackets: how many times as long as jaxper, the median of pairs taken in turn.",
-        "Versions: " + ", ".join(f"{each.name} {each.version}" for each in contenders) + ".",
-    ]
-    lines += [f"Missing: {each.name} ({each.why})." for each in missing]
-    return "  \n".join(lines)
-
-
-def _processor() -> str:
-    """The processor's name, where the system tells it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor()
-    return next((line.split(": ")[1] for line in lines if line.startswith("model name")), "")
+def _set_up(contender: Contender, job: Work) -> tuple[dict[str, Run], float]:
+    """What it runs, and the seconds that it took to fill it."""
+    start = time.perf_counter()
+    return contender.make(job), time.perf_counter() - start
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     powers = [2**14, 2**17, 2**20, 2**23]
-    parser.add_argument("--capacities", type=int, nargs="+", default=powers)
-    parser.add_argument("--batch-sizes", type=int, nargs="+", default=[32, 256, 4096])
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--seconds", type=float, default=0.03, help="per contender and round")
-    parser.add_argument("--output", type=Path, default=Path("peers"), help="without suffix")
+    add = parser.add_argument
+    add("--capacities", type=int, nargs="+", default=powers)
+    add("--batch-sizes", type=int, nargs="+", default=[32, 256, 4096])
+    add("--rounds", type=int, default=7)
+    add("--seconds", type=float, default=0.03, help="per contender and round")
+    add("--limit", type=float, default=0.5, help="seconds that one run of an operation may take")
+    add("--setup-limit", type=float, default=60, help="seconds, before larger ones are left out")
+    add("--output", type=Path, default=Path("docs/peers"), help="without suffix")
     arguments = parser.parse_args()
     jax.config.update("jax_platforms", "cpu")
     contenders, missing = found()
-    cells, text = [], ""
+    cells: list[Cell] = []
     for cell in measured(arguments, contenders):
         cells.append(cell)
-        text = f"{heading(contenders, missing)}\n\n{table(cells, contenders)}\n"
+        text = tables.document(cells, contenders, missing)
         arguments.output.with_suffix(".md").write_text(text)
     plots.peers(cells, arguments.output.with_suffix(".png"))
-    print(text)
+    print(tables.short(cells, contenders))
 
 
 if __name__ == "__main__":

@@ -17,10 +17,17 @@ def interleaved(runs: dict[str, Run], rounds: int, seconds: float) -> dict[str, 
     return times
 
 
+def too_long(run: Run, limit: float) -> str | None:
+    """Why something is not to be timed: that one run of it takes more than `limit` seconds."""
+    run(1)  # compiles
+    taken = _seconds(run, 1)
+    return f"one run took {taken:.1f} s, more than {limit:g} s" if taken > limit else None
+
+
 def _fitting_count(run: Run, seconds: float) -> int:
     run(1)  # compiles
     count = 1
-    while (taken := _seconds(run, count)) < seconds / 4:
+    while (taken := min(_seconds(run, count) for _ in range(2))) < seconds / 4:
         count *= 2
     return max(1, round(count * seconds / taken))
 

@@ -38,6 +38,16 @@ class Missing(NamedTuple):
     why: str
 
 
+class Cell(NamedTuple):
+    """Times of one operation at one size."""
+
+    capacity: int
+    batch_size: int
+    operation: str
+    times: dict[str, np.ndarray]  # microseconds [rounds] by contender
+    left_out: dict[str, str]  # why, by contender
+
+
 def work(capacity: int, batch_size: int, add_size: int, seed: int = 0) -> Work:
     """Work of these sizes."""
     random = np.random.default_rng(seed)

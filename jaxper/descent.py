@@ -29,9 +29,9 @@ def descend(seed: Array, stored: Sequence[Array], mass: Array, fine: Array) -> t
     node, residual, leaf = _choose(list(root[0]), residual, fine)
     reads = 0
     for level in (*reversed(above), *reversed(stored)):
-        first, residual = computed_once(seed, node * GROUP, residual, reads=reads)
-        child, residual, leaf = _choose(levels.children(level, first), residual, fine)
-        node, reads = first + child, level.size
+        row, residual = computed_once(seed, node, residual, reads=reads)
+        child, residual, leaf = _choose(levels.children(level, row), residual, fine)
+        node, reads = row * np.uint32(GROUP) + child, level.size
     node, leaf = computed_once(seed, node, leaf, reads=reads)
     return node.astype(jnp.int32), leaf
 

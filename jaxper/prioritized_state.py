@@ -102,6 +102,7 @@ def update(
     live = _leaves_of(replay, state, ids) > 0
     valid = kept & good & live
     max_priority = jnp.max(priorities, initial=state.max_priority, where=valid)
+    rejected = jnp.sum(kept & ~good, dtype=jnp.uint32)
     stale = jnp.sum(kept & good & ~live, dtype=jnp.uint32)
     slots = jnp.where(valid, ring.slot_of(ids, replay.capacity).astype(jnp.uint32), sum_tree.OUT)
     leaves = leaf_of(priorities, state.alpha, replay.epsilon, replay.capacity)
@@ -109,8 +110,9 @@ def update(
         # An add that follows waits for the priorities, so for the batch they were computed from.
         next_id=after(state.next_id, max_priority),
         max_priority=max_priority,
-        rejected=_plus(state.rejected, jnp.sum(kept & ~good, dtype=jnp.uint32)),
-        stale=_plus(state.stale, stale),
+        # So do the counters: under vmap, what shares an operand is one operation on a GPU.
+        rejected=_plus(after(state.rejected, max_priority), rejected),
+        stale=_plus(after(state.stale, max_priority), stale),
         tree=sum_tree.replace(state.tree, slots, leaves, positive=replay.epsilon > 0),
     )
 

@@ -15,6 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from jaxper import _xla
+
 _UNSIGNED = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}  # by bytes
 
 LARGE = 1024  # bytes per item from which on a leaf has an array of its own
@@ -74,16 +76,39 @@ def write(rows: Rows, slots: Array, items: Any) -> Rows:
 
 def read(rows: Rows, slots: Array) -> Any:
     """The items at `slots`, int32 [B] in [0, capacity)."""
-    words, *large = (
-        array.at[slots].get(mode="promise_in_bounds") for array in (rows.words, *rows.large)
-    )
-    large = iter(large)
-    start, leaves = 0, []
-    for spec in rows.leaves:
-        end = start + _width(spec)
-        leaves.append(_unpacked(words[:, start:end], spec) if end > start else next(large))
-        start = end
+    large = iter([array.at[slots].get(mode="promise_in_bounds") for array in rows.large])
+    small = [spec for spec in rows.leaves if _width(spec)]
+    words = iter(_words_of(rows.words, slots, tuple(map(_width, small))))
+    leaves = [_unpacked(next(words), spec) if _width(spec) else next(large) for spec in rows.leaves]
     return jax.tree.unflatten(rows.structure, leaves)
+
+
+def _words_of(words: Array, slots: Array, widths: tuple[int, ...]) -> list[Array]:
+    """The words at `slots`, cut to the widths of the leaves: uint32 [B, width] each.
+
+    One gather is one operation. A CPU copies each word twice for it, so it gathers the leaves of
+    a large batch one by one; of a small one it would take longer to start and to join the threads
+    that XLA gives to each gather.
+    """
+    starts = np.cumsum((0, *widths))[:-1].tolist()
+
+    def together(words: Array, slots: Array) -> list[Array]:
+        batch = words.at[slots].get(mode="promise_in_bounds")
+        return [batch[:, a : a + width] for a, width in zip(starts, widths, strict=True)]
+
+    def one_by_one(words: Array, slots: Array) -> list[Array]:
+        return [_columns(words, slots, a, width) for a, width in zip(starts, widths, strict=True)]
+
+    if len(slots) <= _xla.MOST_ON_ONE_THREAD:
+        return together(words, slots)
+    return jax.lax.platform_dependent(words, slots, cpu=one_by_one, default=together)
+
+
+def _columns(words: Array, slots: Array, start: int, width: int) -> Array:
+    """`words[slots, start : start + width]`, in one gather."""
+    places = jnp.stack([slots, jnp.full_like(slots, start)], axis=-1)
+    numbers = jax.lax.GatherDimensionNumbers((1,), (0,), (0, 1))
+    return jax.lax.gather(words, places, numbers, (1, width), mode="promise_in_bounds")
 
 
 def _width(spec: jax.ShapeDtypeStruct) -> int:

@@ -28,13 +28,31 @@ def draw(key: Array, batch_size: int, total: Array, strategy: str) -> tuple[Arra
       float32 [B] twice: mass, and what is to be added to it.
     """
     if strategy == "stratified" and batch_size >= ONE_WORD:
-        coarse = jax.random.bits(key, (batch_size,), jnp.uint32)
+        coarse = _words(key, batch_size)
         fine = coarse << _step_bits(batch_size)
     else:
-        coarse, fine = jax.random.bits(key, (2, batch_size), jnp.uint32)
+        coarse, fine = _words(key, 2 * batch_size).reshape(2, batch_size)
     if strategy == "iid":
         return within_slices(np.zeros(batch_size), 1, total, coarse, fine)
     return within_slices(spread_order(batch_size), batch_size, total, coarse, fine)
+
+
+def _words(key: Array, count: int) -> Array:
+    """Random uint32 [count].
+
+    Threefry makes words two at a time. `bits` folds each two into one; `split` keeps both.
+    """
+    if jax.random.key_impl(key) != "threefry2x32":
+        return jax.random.bits(key, (count,), jnp.uint32)
+    half = -(-count // 2)
+    first, second = jax.random.key_data(jax.random.split(key, half)).T
+    # Side by side as a sum: a concatenation would be an operation of its own on a GPU.
+    zero = np.uint32(0)
+    first, second = (
+        jax.lax.pad(words, zero, [(before, half - before, 0)])
+        for words, before in ((first, 0), (second, half))
+    )
+    return (first | second)[:count]
 
 
 def spread_order(count: int) -> np.ndarray:

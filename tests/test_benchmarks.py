@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from benchmarks import h200, timing, with_jaxper, with_numpy
-from benchmarks.work import OPERATIONS, work
+from benchmarks import h200, tables, timing, with_jaxper, with_numpy
+from benchmarks.work import OPERATIONS, Cell, Contender, work
 
 TEXT = """
 %body.1 (p: (f32[4])) -> (f32[4]) {
@@ -50,3 +50,34 @@ def test_work_is_the_same_for_the_same_seed():
     np.testing.assert_array_equal(one.ids, two.ids)
     assert one.rows["observation"].shape == (2, 8)
     assert one.ids.max() < 16
+
+
+def test_a_run_that_takes_too_long_is_told():
+    assert timing.too_long(lambda count: None, limit=10) is None
+    why = timing.too_long(lambda count: None, limit=-1)
+    assert why == "one run took 0.0 s, more than -1 s"
+
+
+def cells():
+    """Two sizes; the peer is three times as slow at the first, and half as slow at the second."""
+    own, slow, fast = (np.full(2, time) for time in (10.0, 30.0, 5.0))
+    for operation in OPERATIONS:
+        yield Cell(2**20, 256, operation, {"jaxper": own, "peer": slow}, {})
+        yield Cell(2**14, 32, operation, {"jaxper": own, "peer": fast}, {"late": "too slow"})
+
+
+def test_tables_tell_the_worst_ratio_and_what_was_left_out():
+    contenders = [Contender(name, "1", lambda work: {}) for name in ("jaxper", "peer", "late")]
+    text = tables.document(list(cells()), contenders, [])
+    assert "| add | **10.0** | 30.0 (3x) | left out |" in text
+    assert "| add, worst |  | 0.5x (16,384 / 32) | left out |" in text
+    assert "| 16,384 | 32 | step | **10.0** | 5.0 (0.5x) | left out |" in text
+    assert "- late, add of 32 at 16,384: too slow" in text
+
+
+def test_the_plot_is_drawn(tmp_path):
+    pytest.importorskip("matplotlib")
+    from benchmarks import plots
+
+    plots.peers(list(cells()), tmp_path / "peers.png")
+    assert (tmp_path / "peers.png").stat().st_size > 10_000

@@ -24,16 +24,19 @@ def bits(leaf):
     return np.ascontiguousarray(leaf).tobytes()
 
 
+@pytest.mark.parametrize("count", [7, 600])  # a small batch, and one that is read leaf by leaf
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
-def test_items_come_back_bit_for_bit(shape):
+def test_items_come_back_bit_for_bit(shape, count):
     generator = np.random.default_rng(0)
     items = {name: random_leaf(generator, 7, shape, name) for name in DTYPES}
     items["complex"] = (np.arange(7) * 1j).astype(np.complex64)
     items["large"] = generator.integers(0, 256, (7, 33, 33), np.uint8)
     replay = UniformReplay(8)
     state = replay.add(replay.init(jax.tree.map(lambda leaf: leaf[0], items)), items)
-    found = replay.get(state, np.arange(7))
+    ids = np.resize(np.arange(7), count)
+    found = replay.get(state, ids)
     for name, leaf in items.items():
+        leaf = leaf[ids]
         assert (found[name].shape, found[name].dtype) == (leaf.shape, leaf.dtype), name
         assert bits(found[name]) == bits(leaf), name
 

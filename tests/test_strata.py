@@ -85,3 +85,12 @@ def test_iid_draws_are_independent_and_stratified_ones_are_not():
 
     assert spread("iid") == pytest.approx(1 / 12 / 16, rel=0.2)
     assert spread("stratified") == pytest.approx(1 / 12 / 16**3, rel=0.2)
+
+
+@pytest.mark.parametrize("impl", ["threefry2x32", "rbg", "unsafe_rbg"])
+@pytest.mark.parametrize("count", [1, 7, 4097])
+def test_no_random_word_is_drawn_twice(impl, count):
+    """The new keys of some generators repeat words: those must not be taken for random ones."""
+    words = np.asarray(strata._words(jax.random.key(1, impl=impl), count))
+    assert (words.shape, words.dtype) == ((count,), np.uint32)
+    assert len(np.unique(words)) == count

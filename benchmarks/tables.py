@@ -1,0 +1,106 @@
+"""The tables that `benchmarks.peers` writes: a short one, and every size."""
+
+import os
+import platform
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from benchmarks.work import OPERATIONS, Cell, Contender, Missing
+
+CAPACITY, BATCH = 2**20, 256  # of the short table, or what was measured nearest to them
+
+
+def document(cells: list[Cell], contenders: list[Contender], missing: list[Missing]) -> str:
+    """Markdown: what was measured, where, what was not, and the tables."""
+    parts = [
+        "# jaxper and its peers on a CPU",
+        "Written by `python -m benchmarks.peers`; the [plot](peers.png) shows the same.",
+        _heading(contenders, missing),
+        short(cells, contenders),
+        "## Every size",
+        _long(cells, contenders),
+    ]
+    if any(cell.left_out for cell in cells):
+        parts += ["## Left out", _left_out(cells)]
+    return "\n\n".join(parts) + "\n"
+
+
+def short(cells: list[Cell], contenders: list[Contender]) -> str:
+    """One size, and the worst ratio of all sizes."""
+    chosen = [cell for cell in cells if _distance(cell) == min(map(_distance, cells))]
+    names = [contender.name for contender in contenders]
+    title = f"{chosen[0].capacity:,} items, batch {chosen[0].batch_size:,}"
+    rows = [[cell.operation, *(_entry(cell, name, names[0]) for name in names)] for cell in chosen]
+    for operation in OPERATIONS:
+        same = [cell for cell in cells if cell.operation == operation]
+        rows.append([f"{operation}, worst", "", *(_worst(same, n, names[0]) for n in names[1:])])
+    return _markdown([title, *names], rows)
+
+
+def _long(cells: list[Cell], contenders: list[Contender]) -> str:
+    names = [contender.name for contender in contenders]
+    rows = [
+        [f"{cell.capacity:,}", f"{cell.batch_size:,}", cell.operation]
+        + [_entry(cell, name, names[0]) for name in names]
+        for cell in cells
+    ]
+    return _markdown(["capacity", "batch", "", *names], rows)
+
+
+def _heading(contenders: list[Contender], missing: list[Missing]) -> str:
+    lines = [
+        f"Microseconds, medians: {_processor()}, {os.cpu_count()} threads, "
+        f"Python {platform.python_version()}, jax {jax.__version__}.",
+        "In brackets: how many times as long as jaxper, the median of pairs taken in turn; "
+        "*worst* is the smallest such ratio of all sizes, and where it was.",
+        "Versions: " + ", ".join(f"{each.name} {each.version}" for each in contenders) + ".",
+    ]
+    return "  \n".join(lines + [f"Missing: {each.name} ({each.why})." for each in missing])
+
+
+def _left_out(cells: list[Cell]) -> str:
+    lines = [
+        f"- {name}, {cell.operation} of {cell.batch_size:,} at {cell.capacity:,}: {why}"
+        for cell in cells
+        for name, why in cell.left_out.items()
+    ]
+    return "\n".join(lines)
+
+
+def _entry(cell: Cell, name: str, own: str) -> str:
+    if name not in cell.times:
+        return "left out"
+    median = f"{np.median(cell.times[name]):,.1f}"
+    return f"**{median}**" if name == own else f"{median} ({_ratio(cell, name, own):.3g}x)"
+
+
+def _worst(cells: list[Cell], name: str, own: str) -> str:
+    timed = [cell for cell in cells if name in cell.times and own in cell.times]
+    if not timed:
+        return "left out"
+    worst = min(timed, key=lambda cell: _ratio(cell, name, own))
+    return f"{_ratio(worst, name, own):.3g}x ({worst.capacity:,} / {worst.batch_size:,})"
+
+
+def _ratio(cell: Cell, name: str, own: str) -> float:
+    return float(np.median(cell.times[name] / cell.times[own]))
+
+
+def _distance(cell: Cell) -> float:
+    return abs(np.log2(cell.capacity / CAPACITY)) + abs(np.log2(cell.batch_size / BATCH))
+
+
+def _markdown(head: list[str], rows: list[list[str]]) -> str:
+    lines = [head, ["---" if column == 0 else "---:" for column in range(len(head))], *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+
+
+def _processor() -> str:
+    """The processor's name, where the system tells it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(": ")[1] for line in lines if line.startswith("model name")), "")
