@@ -6,8 +6,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import jaxper
-
 EVERY = 10  # parts of a run after which it is saved, besides when it is stopped
 
 

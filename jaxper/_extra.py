@@ -1,4 +1,4 @@
-"""What is saved beside a state: a pytree of arrays, random keys as the words that they consist of."""
+"""What is saved beside a state: a pytree of arrays, with random keys as the words they hold."""
 
 from typing import Any
 

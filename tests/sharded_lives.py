@@ -1,4 +1,4 @@
-"""Replays of several shards whose items tell where they came from, and what can be drawn of them."""
+"""Shards whose items tell where they came from, and what can be drawn of them."""
 
 import dataclasses
 from functools import partial
