@@ -3,6 +3,7 @@
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax import Array
 from jax.sharding import Mesh, NamedSharding, PartitionSpec, Sharding
 
@@ -37,7 +38,7 @@ def _sharding(leaf: Any, mesh: Mesh | None) -> Sharding:
 
 
 def _is_key(leaf: Any) -> bool:
-    return jax.dtypes.issubdtype(jax.eval_shape(lambda x: x, leaf).dtype, jax.dtypes.prng_key)
+    return jnp.issubdtype(jax.eval_shape(lambda x: x, leaf).dtype, jax.dtypes.prng_key)
 
 
 def _words(leaf: Any) -> Any:

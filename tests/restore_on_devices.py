@@ -45,7 +45,8 @@ def restored(count, replay, spec):
     for leaf in jax.tree.leaves(state):
         assert leaf.sharding == NamedSharding(mesh_of(count), PartitionSpec("data"))
         assert leaf.shape[0] == count
-    dropped = [w.message for w in caught if w.category is checkpoint.Dropped]
+    messages = [w.message for w in caught]
+    dropped = [m for m in messages if isinstance(m, checkpoint.Dropped)]
     return jax.device_get(state), dropped
 
 

@@ -241,6 +241,7 @@ def test_a_kill_leaves_a_whole_checkpoint(kills, tmp_path):
     random = np.random.default_rng(kills)
     for _ in range(kills):
         process = run_python(KILLED, tmp_path)
+        assert process.stdout
         lines = [process.stdout.readline().strip() for _ in range(5)]  # two saves and a begun one
         assert lines == ["1", "whole 1", "2", "whole 2", "3"]
         time.sleep(random.random() * 0.15)
