@@ -1,8 +1,9 @@
-"""What is saved beside a state: a pytree of arrays, random keys as the words that they consist of."""
+"""What is saved beside a state: a pytree of arrays, with random keys as the words they hold."""
 
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.sharding import Mesh, NamedSharding, PartitionSpec, Sharding
@@ -44,7 +45,7 @@ def _everyones(array: Array) -> Array | np.ndarray:
 
 
 def _is_key(leaf: Any) -> bool:
-    return jax.dtypes.issubdtype(jax.eval_shape(lambda x: x, leaf).dtype, jax.dtypes.prng_key)
+    return jnp.issubdtype(jax.eval_shape(lambda x: x, leaf).dtype, jax.dtypes.prng_key)
 
 
 def _words(leaf: Any) -> Any:

@@ -1,17 +1,16 @@
 """How a restored state lies on the devices, and how the shards of a saved one come there.
 
 Of M saved shards and N devices one number divides the other. The mesh is taken as one of min(M, N)
-groups of devices: each group reads M / min(M, N) shards, and the devices of a group share them. Then
-each device makes its own state of what it has read, without a word to the others.
+groups of devices: each group reads M / min(M, N) shards, and the devices of a group share them.
+Then each device makes its own state of what it has read, without a word to the others.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec, Sharding
 
 from jaxper import moves, reshard, sum_tree

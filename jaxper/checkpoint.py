@@ -71,7 +71,8 @@ def save_async(
 ) -> Saving:
     """`save` that returns as soon as the arrays were read; then they may be donated.
 
-    It waits for an earlier save to the same directory, and raises what went wrong with that.
+    It waits for an earlier save to the same directory, and raises what went wrong with that. Wait
+    for the last one before the program ends: else the checkpoint before it is what remains.
 
     Returns:
       A handle whose `wait()` returns when the checkpoint is whole on disk.
@@ -104,11 +105,11 @@ def restore(
 
     With a mesh, the state is that of one replay for each device along `axis_name` (every leaf has
     a leading axis with one row per device), and each device reads its own. Their number may be
-    another than was saved if one divides the other; the capacity, which is each shard's, may then be
-    another too. What the shards hold is dealt out anew, the oldest dropped where it does not fit:
-    a warning says how many. Ids begin anew. A row of a stream is one moment of all environments of
-    a shard, so streams are put one after the other or split into ranges of time, each with a cut
-    at its end.
+    another than was saved if one divides the other; the capacity, which is each shard's, may then
+    be another too. What the shards hold is dealt out anew, the oldest dropped where it does not
+    fit: a `Dropped` warning says how many. Ids begin anew. A row of a stream is one moment of all
+    environments of a shard, so streams are put one after the other or split into ranges of time,
+    each with a cut at its end.
 
     Args:
       directory: what `save` was given; it is only read.

@@ -19,12 +19,11 @@ from jaxper.stream import Stream
 
 if TYPE_CHECKING:
     from jaxper.prioritized import PrioritizedReplay
-    from jaxper.prioritized_state import PrioritizedState
     from jaxper.uniform import UniformReplay
-    from jaxper.uniform_state import UniformState
 
     Replay = UniformReplay | PrioritizedReplay
-    State = UniformState | PrioritizedState
+
+State = Any  # a `UniformState` or a `PrioritizedState`
 
 
 class Origins(NamedTuple):

@@ -85,7 +85,7 @@ def _live(old: Replay, states: State) -> Array:
 
 def _old_rows(old: Replay, states: State) -> Array:
     """The row of each age, uint32 [k, old rows]."""
-    age = np.arange(old.capacity // moves.width(old.view), dtype=np.uint32)
+    age = jnp.arange(old.capacity // moves.width(old.view), dtype=jnp.uint32)
     return moves.row_of_age(age[None], states.next_id[:, None], old.view, old.capacity)
 
 
@@ -138,7 +138,7 @@ def _split(view: Any, stored: Array, part: Array, parts: int, rows: int) -> Plan
     begin = jnp.where(later > 0, jnp.minimum(newest + (later - 1) * each, total), 0)
     end = jnp.minimum(newest + later * each, total)
     first, last = jnp.maximum(begin - view.span, 0), jnp.minimum(end + view.history, total)
-    age = np.arange(len(stored), dtype=np.int32)
+    age = jnp.arange(len(stored), dtype=jnp.int32)
     taken = (age >= first) & (age < last) & (begin < end)
     count = jnp.sum(taken, dtype=jnp.uint32)
     row = jnp.where(taken, (last - 1 - age).astype(jnp.uint32), ring.NO_SLOT)
@@ -169,7 +169,7 @@ def _with_cuts(view: Any, state: State, origins: moves.Origins) -> State:
     A start whose next steps were stored and that was dead has missed its time, but its flags do not
     say so: they are read again where fewer than `span` rows follow it now.
     """
-    following = jnp.concatenate([origins.source, ring.NO_SLOT[None]])[1:]
+    following = jnp.append(origins.source, ring.NO_SLOT)[1:]
     end = (origins.source != following) & (origins.source != ring.NO_SLOT)
     alive = moves.leaves_of(jax.tree.map(lambda leaf: leaf[None], state.tree), view)[0] > 0
     pending = (origins.age < view.span) & origins.keep

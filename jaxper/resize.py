@@ -74,7 +74,7 @@ def _origins(replay: Replay, new: Replay, state: State, next_id: Array) -> moves
     """Each new row from the old row of its age."""
     view, width = replay.view, moves.width(replay.view)
     rows = new.capacity // width
-    age = moves.row_of_age(np.arange(rows, dtype=np.uint32), next_id, view, new.capacity)
+    age = moves.row_of_age(jnp.arange(rows, dtype=jnp.uint32), next_id, view, new.capacity)
     stored = age < (state.stored // width).astype(jnp.uint32)
     row = moves.row_of_age(age, state.next_id, view, replay.capacity)
     lost = state.stored > new.capacity

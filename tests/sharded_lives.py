@@ -1,4 +1,4 @@
-"""Replays of several shards whose items tell where they came from, and what can be drawn of them."""
+"""Shards whose items tell where they came from, and what can be drawn of them."""
 
 import dataclasses
 from functools import partial
@@ -28,7 +28,7 @@ def one(states, shard):
 
 def draws(replay, state):
     """By code: the leaf of each live slot and all that a draw of it returns."""
-    slots = np.arange(replay.capacity, dtype=np.uint32)
+    slots = jnp.arange(replay.capacity, dtype=jnp.uint32)
     ids = ring.id_in_slot(slots, state.next_id, replay.capacity)
     items = jax.tree.map(np.asarray, replay.get(state, ids))
     if state.tree == ():
@@ -155,7 +155,7 @@ def goes_on(new, state, life, seed):
 
 def rows_held(replay, state):
     """By code: the row of every slot."""
-    slots = np.arange(replay.capacity, dtype=np.uint32)
+    slots = jnp.arange(replay.capacity, dtype=jnp.uint32)
     ids = ring.id_in_slot(slots, state.next_id, replay.capacity)
     codes = codes_of(replay, jax.tree.map(np.asarray, replay.get(state, ids)))
     return {int(code): slot // replay.view.num_envs for slot, code in enumerate(codes)}

@@ -2,7 +2,6 @@
 
 import dataclasses
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -32,7 +31,7 @@ VIEWS = [
 
 
 def items_of(replay, count, seed):
-    """A replay after `count` adds of 2, some of them retired, and its (code, leaf), oldest first."""
+    """A replay after `count` adds of 2, some of them retired, and a few bad updates."""
     random, state = np.random.default_rng(seed), replay.init({"x": jnp.int32(0)})
     for i in range(count):
         codes = np.array([2 * i, 2 * i + 1], np.int32) + seed * APART
