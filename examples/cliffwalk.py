@@ -53,7 +53,7 @@ def true_values(states: int) -> np.ndarray:
 
 
 def first_weights(states: int, key: Array) -> Array:
-    """For each action one weight per state and the bias's, float32 [states + 1, 2]; deviation 0.1."""
+    """N(0, 0.1), a deviation of 0.1: one row per state, then the bias's, float32 [n + 1, 2]."""
     return 0.1 * jax.random.normal(key, (states + 1, ACTIONS))
 
 

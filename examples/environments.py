@@ -9,9 +9,12 @@ import jax.numpy as jnp
 from jax import Array
 
 NAMES = {  # name: gymnax's name, a dtype that holds its observations without loss
+    "asterix": ("Asterix-MinAtar", jnp.bool_),
     "breakout": ("Breakout-MinAtar", jnp.bool_),
     "cartpole": ("CartPole-v1", jnp.float32),
     "catch": ("Catch-bsuite", jnp.bool_),
+    "deep_sea": ("DeepSea-bsuite", jnp.bool_),
+    "space_invaders": ("SpaceInvaders-MinAtar", jnp.bool_),
 }
 
 

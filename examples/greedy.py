@@ -24,7 +24,8 @@ class GreedyState(NamedTuple):
 class GreedyReplay:
     """Draws the item of the largest priority, of equal ones the oldest; it is filled once.
 
-    Ids are slots. A draw reads one group of about sqrt(capacity) priorities, and the largest of each.
+    Ids are slots. A draw reads the largest priority of each group, and one group of them: about
+    2 sqrt(capacity) numbers.
     """
 
     capacity: int
