@@ -60,7 +60,7 @@ def verdict(low: float, high: float) -> str:
 
 def write(results: dict[str, dict[str, Learned]], steps: int, path: Path) -> None:
     """Prints the table, writes it beside the picture as .md, and draws that."""
-    lines = table(results) + ["", "Tuning, the same score:"] + tuning(results)
+    lines = [*table(results), "", "Tuning, the same score:", *tuning(results)]
     path.with_suffix(".md").write_text("\n".join(lines) + "\n")
     print("\n".join(lines))
     plot(results, steps, path)
@@ -111,7 +111,10 @@ def plot(results: dict[str, dict[str, Learned]], steps: int, path: Path) -> None
 
 
 def band(axes: Any, steps: int, curves: np.ndarray, label: str) -> None:
+    """One curve [points, seeds]; a seed counts where episodes of it ended, at least 2 seeds do."""
     at = np.linspace(0, steps, len(curves) + 1)[1:]
-    (line,) = axes.plot(at, iqm(curves), label=label)
-    low, high = np.transpose([interval(point) for point in curves])
-    axes.fill_between(at, low, high, color=line.get_color(), alpha=0.2, linewidth=0)
+    ended = [point[~np.isnan(point)] for point in curves]
+    kept = [i for i, values in enumerate(ended) if len(values) > 1]
+    (line,) = axes.plot(at[kept], [iqm(ended[i]) for i in kept], label=label)
+    low, high = np.transpose([interval(ended[i]) for i in kept])
+    axes.fill_between(at[kept], low, high, color=line.get_color(), alpha=0.2, linewidth=0)
