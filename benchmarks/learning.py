@@ -6,7 +6,7 @@ score is taken. Then fresh seeds learn with it. The score of a run is the mean r
 its training, the area under its learning curve; shown are interquartile means over seeds.
 
     python -m benchmarks.learning                                        # DeepSea and Catch
-    python -m benchmarks.learning --games minatar --steps 1000000        # for a GPU
+    python -m benchmarks.learning --games minatar --steps 1000000        # on a GPU
 
 Each game that is done is kept in `--folder`, and not learned again by the same command.
 """
@@ -97,9 +97,9 @@ def parse_arguments() -> argparse.Namespace:
     )
     add = parser.add_argument
     add("--games", nargs="+", default=["small"], help=f"names, or one of {', '.join(GAMES)}")
-    add("--steps", type=int, default=50_000, help="environment steps of each run")
-    add("--seeds", type=int, default=40, help="runs that are compared, side by side")
-    add("--tuning-seeds", type=int, default=8, help="runs of each step size that is tried")
+    add("--steps", type=int, default=100_000, help="environment steps of each run")
+    add("--seeds", type=int, default=60, help="runs that are compared, side by side")
+    add("--tuning-seeds", type=int, default=12, help="runs of each step size that is tried")
     add("--n-step", type=int, default=1, help="steps whose rewards are added up")
     add("--seed", type=int, default=0, help="random seed that the runs start from")
     add("--folder", type=Path, default=Path("learning"), help="where results are kept")

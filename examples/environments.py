@@ -16,6 +16,7 @@ NAMES = {  # name: gymnax's name, a dtype that holds its observations without lo
     "deep_sea": ("DeepSea-bsuite", jnp.bool_),
     "space_invaders": ("SpaceInvaders-MinAtar", jnp.bool_),
 }
+OPTIONS = {"deep_sea": {"size": 10}}  # bsuite's smallest
 
 
 class Game(NamedTuple):
@@ -54,7 +55,7 @@ class Outcome(NamedTuple):
 
 def make(name: str) -> Game:
     title, dtype = NAMES[name]
-    env, params = gymnax.make(title)
+    env, params = gymnax.make(title, **OPTIONS.get(name, {}))
     return Game(env, params, dtype, title)
 
 

@@ -25,8 +25,9 @@ def test_score_is_the_mean_over_training_without_what_never_ended():
     assert learning_report.score(curves).tolist() == [2.0, 5.0]
 
 
-def test_intervals_cover_as_often_as_they_say():
+def test_intervals_cover_as_often_as_they_say(monkeypatch):
     """Of a normal mean; 95% of 200 are 190, and 40 seeds cover a little less."""
+    monkeypatch.setattr(learning_report, "RESAMPLES", 1000)
     random = np.random.default_rng(0)
     found = [learning_report.interval(random.normal(3, 1, 40)) for _ in range(200)]
     assert 178 <= sum(low < 3 < high for low, high in found) <= 198
@@ -68,6 +69,7 @@ def test_each_rate_is_tried_with_the_same_seeds():
     assert (jax.random.key_data(keys[:3]) == jax.random.key_data(keys[3:])).all()
 
 
+@pytest.mark.slow
 def test_runs_learn_at_their_own_rate():
     setting = training.Setting("catch", 50 * 16 * 2, capacity=1600)
     start, advance = training.program(setting, "prioritized")
@@ -85,18 +87,9 @@ def test_runs_learn_at_their_own_rate():
 
 @pytest.mark.slow
 def test_a_game_is_learned_once_and_kept(tmp_path, monkeypatch, capsys):
-    line = [
-        "learning",
-        "--games",
-        "catch",
-        "--steps",
-        "1600",
-        "--seeds",
-        "4",
-        "--tuning-seeds",
-        "2",
-    ]
-    line += ["--folder", str(tmp_path / "kept"), "--output", str(tmp_path / "learning.png")]
+    options = {"games": "catch", "steps": 1600, "seeds": 4, "tuning-seeds": 2}
+    options |= {"folder": tmp_path / "kept", "output": tmp_path / "learning.png"}
+    line = ["learning", *(f"--{name}={value}" for name, value in options.items())]
     monkeypatch.setattr(sys, "argv", line)
     learning.main()
     first = capsys.readouterr().out
