@@ -37,9 +37,10 @@ def interval(*samples: np.ndarray) -> tuple[float, float]:
 
     The gain is that of the second over the first, whose seeds are drawn independently.
     """
-    statistic = iqm if len(samples) == 1 else gain
+    statistic: Any = iqm if len(samples) == 1 else gain
     if all(np.ptp(sample) == 0 for sample in samples):  # nothing to draw from
-        return (float(statistic(*samples)),) * 2
+        value = float(statistic(*samples))
+        return value, value
     found: Any = stats.bootstrap(
         samples, statistic, n_resamples=RESAMPLES, method="percentile", rng=0, batch=1000
     )
@@ -79,7 +80,10 @@ def table(results: dict[str, dict[str, Learned]]) -> list[str]:
             cells = [game, replay, f"{learned.rate:g}", str(len(values)), middle]
             lines.append(f"| {' | '.join(cells)} | {learned.speed:,.0f} |")
         low, high = interval(*scores)
-        middle = f"{gain(*scores):+.2f} ({low:+.2f} to {high:+.2f}): {verdict(low, high)}"
+        uniform, prioritized = scores
+        middle = (
+            f"{gain(uniform, prioritized):+.2f} ({low:+.2f} to {high:+.2f}): {verdict(low, high)}"
+        )
         lines.append(f"| {game} | gain | | | {middle} | |")
     return lines
 

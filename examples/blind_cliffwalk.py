@@ -34,6 +34,7 @@ import jaxper
 
 SMALL_ERROR = 1e-3  # the mean squared error at which a run is done
 ENOUGH = 1 - 1e-6  # of the error may be left where an update lessens it: more is rounding
+PATIENCE = 200  # updates for each transition in memory, after which a run is given up
 CHUNK = 20_000  # updates between two moves of the progress bar
 SELECTIONS = ("uniform", "greedy", "proportional", "oracle")
 
@@ -50,22 +51,17 @@ class Run(NamedTuple):
 
 
 def make_replay(selection: str, states: int) -> Any:
+    """What the memory is kept in; the oracle does not draw from it."""
     capacity = 2 ** (states + 1) - 2
     if selection == "proportional":
         return jaxper.PrioritizedReplay(capacity, alpha=0.6)
     return GreedyReplay(capacity) if selection == "greedy" else jaxper.UniformReplay(capacity)
 
 
-def fill(replay: Any, items: jaxper.Transition) -> Any:
-    """The replay's state with `items` in it."""
-    if isinstance(replay, GreedyReplay):
-        return replay.fill(items)
-    return replay.add(replay.init(jax.tree.map(lambda leaf: leaf[0], items)), items)
-
-
 def start(replay: Any, states: int, key: Array, bias: Array) -> Run:
     key, memory_key, weights_key = jax.random.split(key, 3)
-    memory = fill(replay, cliffwalk.memory(states, memory_key))
+    items = cliffwalk.memory(states, memory_key)
+    memory = replay.add(replay.init(jax.tree.map(lambda leaf: leaf[0], items)), items)
     weights = cliffwalk.first_weights(states, weights_key)
     return Run(key, weights, bias, memory, jnp.int32(0), jnp.bool_(False))
 
@@ -120,18 +116,22 @@ def advance(replay: Any, selection: str, runs: Run) -> Run:
 
 
 def search(selection: str, states: int, keys: Array, bar: tqdm) -> np.ndarray:
-    """Updates that each run took, [2, runs]: with a table and with linear features."""
+    """Updates that each run took, [2, runs]: with a table and with linear features.
+
+    Infinity is what a run took that was given up, as a greedy one may have to be: it never again
+    draws what was of no interest when it was seen.
+    """
     replay = make_replay(selection, states)
     bias = jnp.repeat(jnp.arange(2.0), len(keys))
     runs = jax.jit(jax.vmap(partial(start, replay, states)))(jnp.tile(keys, 2), bias)
-    done = 0
-    while done < len(bias):
+    done = updates = 0
+    while done < len(bias) and updates < PATIENCE * replay.capacity:
         runs = advance(replay, selection, runs)
         now, updates = int(runs.done.sum()), int(runs.updates.max())
         bar.set_description(f"{states} states, {selection}, {updates:,} updates", refresh=False)
         bar.update(now - done)
         done = now
-    return np.asarray(runs.updates).reshape(2, len(keys))
+    return np.where(runs.done, runs.updates, np.inf).reshape(2, len(keys))
 
 
 def parse_arguments() -> argparse.Namespace:

@@ -40,7 +40,7 @@ def table(sizes: list[int], updates: dict[str, np.ndarray]) -> list[str]:
 
 
 def cell(counts: np.ndarray) -> str:
-    return f"{np.median(counts):,.0f} ({counts.min():,} to {counts.max():,})"
+    return f"{np.median(counts):,.0f} ({counts.min():,.0f} to {counts.max():,.0f})"
 
 
 def plot(sizes: list[int], updates: dict[str, np.ndarray], path: Path) -> None:

@@ -15,8 +15,8 @@ class GreedyState(NamedTuple):
     """What a `GreedyReplay` knows."""
 
     items: Any  # leaves [capacity, ...]
-    priorities: Array  # float32 [groups, group size]; -1 where no item is
-    largest: Array  # float32 [groups], of each group
+    priorities: Array  # float32 [groups, groups], in rows; -1 where no item is
+    largest: Array  # float32 [groups], of each row
 
 
 @jax.tree_util.register_static
@@ -24,17 +24,22 @@ class GreedyState(NamedTuple):
 class GreedyReplay:
     """Draws the item of the largest priority, of equal ones the oldest; it is filled once.
 
-    Ids are slots. A draw reads the largest priority of each group, and one group of them: about
+    Ids are slots. A draw reads the largest priority of each group, and one group: about
     2 sqrt(capacity) numbers.
     """
 
     capacity: int
 
-    def fill(self, items: Any) -> GreedyState:
-        """The state with `items`, leaves [capacity, ...], all of priority 1."""
-        group = math.isqrt(self.capacity - 1) + 1
-        filled = jnp.where(jnp.arange(group * group) < self.capacity, 1.0, -1.0)
-        priorities = filled.reshape(group, group)
+    def init(self, item: Any) -> GreedyState:
+        """An empty state, for items like this one."""
+        side = math.isqrt(self.capacity - 1) + 1
+        items = jax.tree.map(lambda leaf: jnp.zeros((self.capacity, *leaf.shape), leaf.dtype), item)
+        return GreedyState(items, jnp.full((side, side), -1.0), jnp.full(side, -1.0))
+
+    def add(self, state: GreedyState, items: Any) -> GreedyState:
+        """Fills the state with `items`, leaves [capacity, ...], all of priority 1."""
+        filled = state.priorities.ravel().at[: self.capacity].set(1.0)
+        priorities = filled.reshape(state.priorities.shape)
         return GreedyState(items, priorities, jnp.max(priorities, axis=1))
 
     def sample(self, state: GreedyState, key: Array, batch_size: int) -> jaxper.Sample:

@@ -4,6 +4,7 @@ import sys
 from collections import Counter
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -82,7 +83,8 @@ def test_learning_follows_the_gradient(bias):
 @pytest.mark.parametrize("capacity", [1, 2, 11, 16])
 def test_greedy_draws_the_largest_and_of_equals_the_first(capacity):
     replay, random = GreedyReplay(capacity), np.random.default_rng(capacity)
-    state, priorities = replay.fill(jnp.arange(capacity) * 10), np.ones(capacity)
+    state = replay.add(replay.init(jnp.int32(0)), jnp.arange(capacity) * 10)
+    priorities = np.ones(capacity)
     for _ in range(4 * capacity):
         sample = replay.sample(state, jax.random.key(0), 1)
         slot = int(np.argmax(priorities))
@@ -124,7 +126,8 @@ def updates():
 @pytest.mark.parametrize("selection", ["uniform", "proportional"])
 def test_updates_are_spread_as_in_plain_numpy(updates, selection):
     plain = [plain_updates(selection, seed) for seed in range(SEEDS)]
-    assert stats.ks_2samp(updates[selection][0], plain).pvalue > 0.01
+    found: Any = stats.ks_2samp(updates[selection][0], plain)
+    assert found.pvalue > 0.01
 
 
 def test_proportional_needs_fewer_updates_by_the_expected_factor(updates):
@@ -138,3 +141,10 @@ def test_the_better_informed_need_fewer(updates):
     medians = [np.median(updates[name], axis=1) for name in ("oracle", "greedy", "proportional")]
     assert (np.diff(medians, axis=0) > 0).all()
     assert (np.median(updates["greedy"], axis=1) > 2 ** (STATES + 1) - 2).all()
+
+
+def test_a_run_that_is_never_done_is_given_up(monkeypatch):
+    monkeypatch.setattr(blind_cliffwalk, "SMALL_ERROR", -1.0)
+    keys = jax.random.split(jax.random.key(0), 1)  # so few that no other test runs this program
+    found = blind_cliffwalk.search("oracle", 2, keys, tqdm(disable=True))
+    assert np.isinf(found).all()

@@ -7,7 +7,6 @@ import numpy as np
 import pytest
 
 pytest.importorskip("gymnax")
-pytest.importorskip("tqdm")
 import jax
 import jax.numpy as jnp
 
