@@ -53,10 +53,10 @@ def gain(first: Any, second: Any, axis: int = -1) -> np.ndarray:
 
 
 def verdict(low: float, high: float) -> str:
-    """What an interval of the gain says about prioritization."""
+    """What an interval of the gain says about the score with prioritization."""
     if low > 0:
-        return "pays"
-    return "costs" if high < 0 else "no clear difference"
+        return "higher"
+    return "lower" if high < 0 else "no clear difference"
 
 
 def write(results: dict[str, dict[str, Learned]], steps: int, path: Path) -> None:
@@ -76,13 +76,13 @@ def table(results: dict[str, dict[str, Learned]]) -> list[str]:
         scores = [score(learned.curves) for learned in found.values()]
         for (replay, learned), values in zip(found.items(), scores, strict=True):
             low, high = interval(values)
-            middle = f"{iqm(values):.2f} ({low:.2f} to {high:.2f})"
+            middle = f"{iqm(values):.3f} ({low:.3f} to {high:.3f})"
             cells = [game, replay, f"{learned.rate:g}", str(len(values)), middle]
             lines.append(f"| {' | '.join(cells)} | {learned.speed:,.0f} |")
         low, high = interval(*scores)
         uniform, prioritized = scores
         middle = (
-            f"{gain(uniform, prioritized):+.2f} ({low:+.2f} to {high:+.2f}): {verdict(low, high)}"
+            f"{gain(uniform, prioritized):+.3f} ({low:+.3f} to {high:+.3f}): {verdict(low, high)}"
         )
         lines.append(f"| {game} | gain | | | {middle} | |")
     return lines
@@ -93,7 +93,7 @@ def tuning(results: dict[str, dict[str, Learned]]) -> list[str]:
     lines = []
     for game, found in results.items():
         for replay, learned in found.items():
-            tried = ", ".join(f"{rate}: {value:.2f}" for rate, value in learned.tuned.items())
+            tried = ", ".join(f"{rate}: {value:.3f}" for rate, value in learned.tuned.items())
             lines.append(f"- {game}, {replay}: {tried}")
     return lines
 

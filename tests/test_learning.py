@@ -41,7 +41,7 @@ def test_interval_of_the_gain():
 
 @pytest.mark.parametrize(
     ("low", "high", "says"),
-    [(0.1, 0.2, "pays"), (-0.2, -0.1, "costs"), (-0.1, 0.2, "no clear difference")],
+    [(0.1, 0.2, "higher"), (-0.2, -0.1, "lower"), (-0.1, 0.2, "no clear difference")],
 )
 def test_verdict(low, high, says):
     assert learning_report.verdict(low, high) == says
@@ -58,8 +58,8 @@ def test_table_says_what_was_learned(tmp_path, capsys):
     assert (tmp_path / "picture.png").stat().st_size > 0
     assert (tmp_path / "picture.md").read_text() in text
     assert "| catch | uniform | 0.01 | 12 | 1.0" in text
-    assert "): costs | |" in text
-    assert "- catch, prioritized: 0.01: 0.50" in text
+    assert "): lower | |" in text
+    assert "- catch, prioritized: 0.01: 0.500" in text
 
 
 def test_each_rate_is_tried_with_the_same_seeds():
