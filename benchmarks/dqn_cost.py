@@ -3,19 +3,15 @@
 Uniform and prioritized runs advance in turn. Takes the options of `examples/dqn.py` and its extra.
 """
 
-import sys
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
 
 from benchmarks import timing
+from benchmarks.training import dqn
 from benchmarks.work import Run
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
-import dqn
 
 CHUNK, ROUNDS = 100, 15
 

@@ -8,10 +8,14 @@ import jax.numpy as jnp
 from jax import Array
 
 NAMES = {  # name: gymnax's name, a dtype that holds its observations without loss
+    "asterix": ("Asterix-MinAtar", jnp.bool_),
     "breakout": ("Breakout-MinAtar", jnp.bool_),
     "cartpole": ("CartPole-v1", jnp.float32),
     "catch": ("Catch-bsuite", jnp.bool_),
+    "deep_sea": ("DeepSea-bsuite", jnp.bool_),
+    "space_invaders": ("SpaceInvaders-MinAtar", jnp.bool_),
 }
+OPTIONS = {"deep_sea": {"size": 10}}  # bsuite's smallest
 
 
 class Game(NamedTuple):
@@ -52,7 +56,7 @@ def make(name: str) -> Game:
     import gymnax  # it starts JAX's devices, which must wait until processes have joined
 
     title, dtype = NAMES[name]
-    env, params = gymnax.make(title)
+    env, params = gymnax.make(title, **OPTIONS.get(name, {}))
     return Game(env, params, dtype, title)
 
 

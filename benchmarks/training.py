@@ -1,0 +1,71 @@
+"""The example DQN in training, many runs side by side, each with its own step size."""
+
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
+import dqn
+
+POINTS = 50  # of each learning curve
+
+
+class Setting(NamedTuple):
+    """What a game is learned with, whatever the replay: the options of `examples/dqn.py`."""
+
+    env: str
+    steps: int  # of all environments of one run
+    capacity: int = 50_000
+    n_step: int = 1
+    batch_size: int = 64
+    alpha: float = 0.6
+    beta: float = 0.4
+
+
+def set_up(setting: Setting, replay: str) -> dqn.Experiment:
+    """The example's experiment, with the step size in the optimizer's state: `vmap` sweeps it."""
+    optimizer: Any = optax.inject_hyperparams(optax.adam)(learning_rate=0.0)
+    arguments: Any = setting
+    return dqn.set_up(arguments, replay)._replace(optimizer=optimizer)
+
+
+def start(experiment: dqn.Experiment, key: Array, rate: Array) -> dqn.Run:
+    """A run at its beginning, which will learn with this step size."""
+    run = dqn.start(experiment, key)
+    optimizer: Any = run.learner.optimizer
+    optimizer = optimizer._replace(hyperparams=optimizer.hyperparams | {"learning_rate": rate})
+    return run._replace(learner=run.learner._replace(optimizer=optimizer))
+
+
+def advance(experiment: dqn.Experiment, length: int, runs: dqn.Run) -> tuple[dqn.Run, Array]:
+    """`length` steps of all runs, and the mean return of the episodes that ended, [runs]."""
+    one_step = jax.vmap(partial(dqn.train_step, experiment))
+    runs, (total, count) = jax.lax.scan(one_step, runs, None, length)
+    return runs, total.sum(0) / count.sum(0)
+
+
+def program(setting: Setting, replay: str) -> tuple[Any, Any]:
+    """Two compiled functions: from keys and step sizes [runs] to the runs, and a point further."""
+    experiment = set_up(setting, replay)
+    length = max(1, setting.steps // dqn.NUM_ENVS // POINTS)
+    return (
+        jax.jit(jax.vmap(partial(start, experiment))),
+        jax.jit(partial(advance, experiment, length), donate_argnums=0),
+    )
+
+
+def steps_per_point(setting: Setting, runs: int) -> int:
+    """Steps of all environments of all runs between two points of the curve."""
+    return max(1, setting.steps // dqn.NUM_ENVS // POINTS) * dqn.NUM_ENVS * runs
+
+
+def keys_and_rates(key: Array, rates: Any, seeds: int) -> tuple[Array, Array]:
+    """Each of the rates with the same `seeds` keys, [rates * seeds]."""
+    keys = jax.random.split(key, seeds)
+    return jnp.tile(keys, len(rates)), jnp.repeat(jnp.asarray(rates, jnp.float32), seeds)

@@ -1,0 +1,61 @@
+"""The table and the picture of the Blind Cliffwalk."""
+
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+
+FEATURES = ("tabular", "linear")
+
+
+def write(sizes: list[int], updates: dict[str, np.ndarray], path: Path) -> None:
+    """Prints the table, writes it beside the picture, and draws that.
+
+    Args:
+      sizes: numbers of states.
+      updates: of each selection, [2, sizes, runs]: with a table, with linear features.
+      path: the picture; the table gets the same name with the ending .md.
+    """
+    lines = table(sizes, updates)
+    path.with_suffix(".md").write_text("\n".join(lines) + "\n")
+    print("\n".join(lines))
+    plot(sizes, updates, path)
+    print(f"{path} and {path.with_suffix('.md')} written")
+
+
+def table(sizes: list[int], updates: dict[str, np.ndarray]) -> list[str]:
+    """A row for each kind of features and number of states: median (smallest to largest)."""
+    lines = ["| features | states | transitions | " + " | ".join(updates) + " |"]
+    lines.append("| --- | ---: | ---: |" + " ---: |" * len(updates))
+    for kind, features in enumerate(FEATURES):
+        for row, states in enumerate(sizes):
+            cells = [cell(found[kind, row]) for found in updates.values()]
+            lines.append(
+                f"| {features} | {states} | {2 ** (states + 1) - 2:,} | {' | '.join(cells)} |"
+            )
+    return lines
+
+
+def cell(counts: np.ndarray) -> str:
+    return f"{np.median(counts):,.0f} ({counts.min():,.0f} to {counts.max():,.0f})"
+
+
+def plot(sizes: list[int], updates: dict[str, np.ndarray], path: Path) -> None:
+    """Like figure 2 of the paper: median over runs, with bars from the smallest to the largest."""
+    transitions = 2.0 ** (np.array(sizes) + 1) - 2
+    figure, panels = plt.subplots(1, 2, figsize=(9, 4), sharey=True, layout="constrained")
+    for kind, axes in enumerate(panels):
+        for name, found in updates.items():
+            median = np.median(found[kind], axis=1)
+            reach = [median - found[kind].min(axis=1), found[kind].max(axis=1) - median]
+            axes.errorbar(transitions, median, reach, label=name, marker="o", ms=3, capsize=2)
+        axes.set(xscale="log", yscale="log", title=FEATURES[kind], xlabel="transitions in memory")
+        axes.spines[["top", "right"]].set_visible(False)
+        axes.grid(alpha=0.3)
+    panels[0].set_ylabel("updates until the error is small")
+    panels[0].legend(frameon=False)
+    figure.savefig(path, dpi=120)
+    plt.close(figure)
