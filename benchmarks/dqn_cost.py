@@ -22,15 +22,11 @@ def advancing(arguments: Any, name: str) -> Run:
     keys = jax.random.split(jax.random.key(arguments.seed), arguments.seeds)
     held = [jax.jit(jax.vmap(partial(dqn.start, experiment)))(keys)]
 
-    def advance(runs: Any) -> Any:
-        one_step = jax.vmap(partial(dqn.train_step, experiment))
-        return jax.lax.scan(one_step, runs, None, CHUNK)[0]
-
-    program = jax.jit(advance, donate_argnums=0)
+    program = jax.jit(partial(dqn.advance, experiment, CHUNK), donate_argnums=0)
 
     def run(count: int) -> None:
         for _ in range(count):
-            held[0] = jax.block_until_ready(program(held[0]))
+            held[0], _ = jax.block_until_ready(program(held[0]))
 
     return run
 

@@ -43,20 +43,13 @@ def start(experiment: dqn.Experiment, key: Array, rate: Array) -> dqn.Run:
     return run._replace(learner=run.learner._replace(optimizer=optimizer))
 
 
-def advance(experiment: dqn.Experiment, length: int, runs: dqn.Run) -> tuple[dqn.Run, Array]:
-    """`length` steps of all runs, and the mean return of the episodes that ended, [runs]."""
-    one_step = jax.vmap(partial(dqn.train_step, experiment))
-    runs, (total, count) = jax.lax.scan(one_step, runs, None, length)
-    return runs, total.sum(0) / count.sum(0)
-
-
 def program(setting: Setting, replay: str) -> tuple[Any, Any]:
     """Two compiled functions: from keys and step sizes [runs] to the runs, and a point further."""
     experiment = set_up(setting, replay)
     length = max(1, setting.steps // dqn.NUM_ENVS // POINTS)
     return (
         jax.jit(jax.vmap(partial(start, experiment))),
-        jax.jit(partial(advance, experiment, length), donate_argnums=0),
+        jax.jit(partial(dqn.advance, experiment, length), donate_argnums=0),
     )
 
 

@@ -125,17 +125,19 @@ def train_step(experiment: Experiment, run: Run, _) -> tuple[Run, Outputs]:
     return Run(key, learner, stored, playing), Outputs(*outcome.finished, loss)
 
 
+def advance(experiment: Experiment, length: int, runs: Run) -> tuple[Run, Array]:
+    """`length` steps of runs side by side, and the mean return of episodes that ended, [runs]."""
+    steps = jax.vmap(partial(train_step, experiment))
+    runs, outputs = jax.lax.scan(steps, runs, None, length)
+    return runs, outputs.returns.sum(0) / outputs.episodes.sum(0)
+
+
 def train(experiment: Experiment, arguments: argparse.Namespace, name: str) -> np.ndarray:
     """Learning curves [POINTS, seeds]: mean return of the episodes that ended in each part."""
     length = max(1, arguments.steps // NUM_ENVS // POINTS)
     steps = length * NUM_ENVS * arguments.seeds
     keys = jax.random.split(jax.random.key(arguments.seed), arguments.seeds)
     runs = jax.jit(jax.vmap(partial(start, experiment)))(keys)
-
-    def advance(runs: Run) -> tuple[Run, Array]:
-        steps = jax.vmap(partial(train_step, experiment))
-        runs, outputs = jax.lax.scan(steps, runs, None, length)
-        return runs, outputs.returns.sum(0) / outputs.episodes.sum(0)
 
     curve, done = np.full((POINTS, arguments.seeds), np.nan, np.float32), 0
     saver = None
@@ -145,10 +147,11 @@ def train(experiment: Experiment, arguments: argparse.Namespace, name: str) -> n
         curve, done = np.array(curve), int(done)
 
     print(f"{name}: compiling", end="\r", flush=True)
-    advance = jax.jit(advance, donate_argnums=0).lower(runs).compile()
+    program = jax.jit(partial(advance, experiment, length), donate_argnums=0)
+    program = program.lower(runs).compile()
     with tqdm(total=steps * POINTS, initial=steps * done, unit="step", unit_scale=True) as bar:
         for point in range(done, POINTS):
-            runs, curve[point] = advance(runs)
+            runs, curve[point] = program(runs)
             bar.set_description(f"{name}, return {np.nanmean(curve[point]):.2f}", refresh=False)
             bar.update(steps)
             if saver:

@@ -11,7 +11,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec, Sharding
 from jaxper import _store
 
 
-def plain(tree: Any) -> dict[str, Array]:
+def plain(tree: Any) -> dict[str, Array | np.ndarray]:
     """Arrays by their path."""
     return {name: _everyones(_words(leaf)) for name, leaf in _store.named(tree).items()}
 

@@ -45,11 +45,11 @@ def children(run):
     found = {}
     for process in Path("/proc").glob("[0-9]*"):
         try:
-            parent = int(re.search(r"PPid:\s+(\d+)", (process / "status").read_text())[1])
+            status = (process / "status").read_text()
             command = (process / "cmdline").read_text().split("\0")
-        except (OSError, TypeError):
+        except OSError:
             continue
-        if parent == run.pid and "--process" in command:
+        if f"PPid:\t{run.pid}\n" in status and "--process" in command:
             found[int(command[command.index("--process") + 1])] = int(process.name)
     return found
 
