@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Callable
+from functools import cache
 from typing import Any, NamedTuple
 
 import jax
 from jax.experimental import topologies
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 TARGET = """
 gpu_device_info {
@@ -35,6 +37,8 @@ platform_name: "CUDA"
 dnn_version_info { major: 9 minor: 10 }
 device_description_str: "NVIDIA H200"
 """
+AXIS = "device"
+COLLECTIVES = ("all-", "collective-", "reduce-scatter")
 FREE = {"parameter", "constant", "tuple", "get-tuple-element", "bitcast"}  # cost no launch
 
 _COMMENT = re.compile(r"/\*.*?\*/")
@@ -48,6 +52,7 @@ class Program(NamedTuple):
     operations: int  # launches: fusions, copies and the like, those of a loop's body once
     loops: int
     copies: int  # of more than `SMALL` bytes
+    crossing_bytes: int  # of what passes between devices
     temp_bytes: int
     donated_bytes: int  # of the arguments, that the results take over
     text: str
@@ -56,15 +61,16 @@ class Program(NamedTuple):
 SMALL = 1024
 
 
-def sharding() -> Any:
-    """Where the arguments of a compiled function are to lie.
+@cache
+def mesh(devices: int) -> Mesh:
+    """So many of them in a row, its axis named `AXIS`.
 
     Raises:
       SystemExit: the compiler for CUDA is not installed.
     """
     try:
         topology = topologies.get_topology_desc(
-            platform="cuda", target_config=TARGET, topology="1x1x1"
+            platform="cuda", target_config=TARGET, topology=f"1x{devices}x1"
         )
     except (RuntimeError, KeyError, NotImplementedError, AssertionError) as error:
         version = jax.__version__
@@ -73,17 +79,20 @@ def sharding() -> Any:
             f"jax-cuda12-plugin=={version} jax-cuda12-pjrt=={version} "
             f"nvidia-cuda-nvcc-cu12 nvidia-cuda-runtime-cu12"
         ) from error
-    mesh = topologies.make_mesh(topology, (1,), ("device",))
-    return jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec())
+    return topologies.make_mesh(topology, (devices,), (AXIS,))
 
 
-def compiled(place: Any, function: Callable, *arguments: Any, donate: bool = True) -> Program:
-    """`function` of arguments of these shapes and dtypes, the first of them donated."""
-    specs = jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=place), arguments
-    )
+def compiled(
+    mesh: Mesh, function: Callable, state: Any, *arguments: Any, donate: bool = True
+) -> Program:
+    """`function` of a state and arguments of these shapes and dtypes, the state donated.
+
+    On several devices each has a row of the state, and all have the same arguments.
+    """
+    alike = NamedSharding(mesh, PartitionSpec())
+    own = NamedSharding(mesh, PartitionSpec(AXIS)) if mesh.size > 1 else alike
     jitted = jax.jit(function, donate_argnums=0 if donate else ())
-    program = jitted.lower(*specs).compile()
+    program = jitted.lower(_placed(own, state), *_placed(alike, arguments)).compile()
     memory, text = program.memory_analysis(), program.as_text()
     bodies = loop_bodies(text)
     launched = [operation for name in ("ENTRY", *bodies) for operation in operations(text, name)]
@@ -91,9 +100,16 @@ def compiled(place: Any, function: Callable, *arguments: Any, donate: bool = Tru
         operations=sum(name not in FREE for name, _ in launched),
         loops=len(bodies),
         copies=sum(name.startswith("copy") and size > SMALL for name, size in launched),
+        crossing_bytes=sum(size for name, size in launched if name.startswith(COLLECTIVES)),
         temp_bytes=memory.temp_size_in_bytes,
         donated_bytes=memory.alias_size_in_bytes,
         text=text,
+    )
+
+
+def _placed(sharding: NamedSharding, arrays: Any) -> Any:
+    return jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), arrays
     )
 
 

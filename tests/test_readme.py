@@ -5,6 +5,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import chex
 import gymnasium
 import jax
 import jax.numpy as jnp
@@ -53,6 +54,15 @@ def test_many_devices():
     names = run(blocks_with("def shard_step"), regression())
     np.testing.assert_allclose(names["params"], 1, atol=0.05)
     assert names["state"].next_id.tolist() == [800]
+
+
+def test_save_and_resume(tmp_path):
+    replay = jaxper.UniformReplay(8)
+    state = replay.add(replay.init(jnp.float32(0)), jnp.arange(5.0))
+    names = {"directory": tmp_path, "replay": replay, "state": state, "item": jnp.float32(0)}
+    names = run(blocks_with("checkpoint.save"), names | {"params": 3.0, "key": jax.random.key(1)})
+    chex.assert_trees_all_equal(names["state"], state)
+    assert names["rest"] == {"params": 3.0, "key": jax.random.key(1)}
 
 
 def test_a_stream():
