@@ -110,9 +110,7 @@ def nbytes(path: epath.Path) -> int:
 
 
 def _manager(directory: epath.Path, create: bool) -> ocp.CheckpointManager:
-    options = ocp.CheckpointManagerOptions(
-        step_prefix=PREFIX, max_to_keep=1, create=create, cleanup_tmp_directories=create
-    )
+    options = ocp.CheckpointManagerOptions(step_prefix=PREFIX, max_to_keep=1, create=create)
     return ocp.CheckpointManager(directory, options=options)
 
 

@@ -3,6 +3,7 @@
 import gc
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -128,6 +129,22 @@ def test_swept_replays_keep_their_leading_axes(tmp_path):
     same_bits(checkpoint.restore(tmp_path, replay, jnp.int32(0)), states)
 
 
+def test_wide_numbers_come_back_where_they_are_known(tmp_path):
+    replay = PrioritizedReplay(8)
+    wide = {"large": np.zeros(200), "small": np.int64(0)}
+    with jax.enable_x64(True):
+        rows = {"large": np.full((3, 200), 1 / 3), "small": np.array([1, 2**40, 3])}
+        state = replay.add(replay.init(wide), rows)
+        checkpoint.save(tmp_path, replay, state, extra=np.float64(1 / 3))
+        there, extra = checkpoint.restore(tmp_path, replay, wide, extra=np.float64(0))
+        same_bits(there, state)
+        assert float(extra) == 1 / 3
+    with pytest.raises(
+        ValueError, match=r"\['large'\]: saved float64\[200\], given float32\[200\]"
+    ):
+        checkpoint.restore(tmp_path, replay, wide)
+
+
 def small(count=3, value=1.0, capacity=8):
     """A replay with `count` items."""
     replay = PrioritizedReplay(capacity)
@@ -245,7 +262,10 @@ def test_a_kill_leaves_a_whole_checkpoint(kills, tmp_path):
         assert process.stdout
         lines = [process.stdout.readline().strip() for _ in range(5)]  # two saves and a begun one
         assert lines == ["1", "whole 1", "2", "whole 2", "3"]
-        time.sleep(random.random() * 0.15)
+        begun = time.monotonic()
+        while time.monotonic() < begun + 1 and not any("tmp" in p.name for p in tmp_path.iterdir()):
+            time.sleep(0.001)
+        time.sleep(random.choice([0, 0, 0.02, 0.1]))
         process.send_signal(signal.SIGKILL)
         whole = [line for line in process.communicate()[0].split("\n") if "whole" in line]
         least = int(whole[-1].split()[1]) if whole else 2
@@ -490,3 +510,16 @@ except ImportError as error:
 
 def test_without_orbax(tmp_path):
     assert "pip install 'jaxper[checkpoint]'" in output_of(run_python(WITHOUT))
+
+
+@pytest.mark.slow
+def test_several_processes_save_and_restore_together(tmp_path):
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        port = free.getsockname()[1]
+    file = TESTS / "restore_in_processes.py"
+    code = f"import runpy; runpy.run_path({str(file)!r}, run_name='__main__')"
+    processes = [run_python(code, i, port, tmp_path / "saved") for i in range(2)]
+    for process in processes:
+        assert "all well" in output_of(process)
+    assert [path.name for path in (tmp_path / "saved").iterdir()] == ["jaxper_2"]

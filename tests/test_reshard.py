@@ -35,7 +35,7 @@ def items_of(replay, count, seed):
     random, state = np.random.default_rng(seed), replay.init({"x": jnp.int32(0)})
     for i in range(count):
         codes = np.array([2 * i, 2 * i + 1], np.int32) + seed * APART
-        priorities = random.choice([0, 0.5, 2, 5], 2).astype(np.float32)
+        priorities = random.choice([0, 0.5, 2, 5 + seed], 2).astype(np.float32)
         state = replay.add(state, {"x": codes}, priorities=priorities)
     if isinstance(replay, PrioritizedReplay):
         state = replay.update_priorities(state, np.array([0, 2**32 - 1], np.uint32), -np.ones(2))
