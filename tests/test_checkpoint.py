@@ -415,13 +415,6 @@ def test_a_truncated_file_is_a_clear_error_and_never_another_state(tmp_path):
     gc.collect()  # what Orbax left behind warns here, where it is ignored
 
 
-@pytest.mark.parametrize("what", ["streams", pytest.param("items", marks=pytest.mark.slow)])
-def test_restoring_onto_another_number_of_shards(what, tmp_path):
-    code = f"import runpy; runpy.run_path({str(TESTS / 'restore_on_devices.py')!r})"
-    environment = {"XLA_FLAGS": "--xla_force_host_platform_device_count=8"}
-    assert "all well" in output_of(run_python(code, tmp_path, what, **environment))
-
-
 def table_of(directory, returncode=0):
     command = f"import runpy, sys; sys.argv[1] = {str(directory)!r}; "
     command += "runpy.run_module('jaxper.checkpoint', run_name='__main__')"
@@ -517,7 +510,7 @@ def test_several_processes_save_and_restore_together(tmp_path):
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
-    file = TESTS / "restore_in_processes.py"
+    file = TESTS / "devices" / "in_processes.py"
     code = f"import runpy; runpy.run_path({str(file)!r}, run_name='__main__')"
     processes = [run_python(code, i, port, tmp_path / "saved") for i in range(2)]
     for process in processes:

@@ -1,7 +1,6 @@
-"""Restores onto other numbers of devices, in a process of its own that has eight."""
+"""Restores onto other numbers of devices."""
 
 import dataclasses
-import sys
 import warnings
 
 import jax
@@ -14,8 +13,6 @@ from stream_lives import item, make
 from test_checkpoint import same_bits
 
 from jaxper import PrioritizedReplay, Transitions, checkpoint
-
-DIRECTORY = sys.argv[1]
 
 
 def mesh_of(count):
@@ -37,11 +34,11 @@ def every(replay, states):
     return found
 
 
-def restored(count, replay, spec):
+def restored(directory, count, replay, spec):
     """The state on so many devices, and how many items were dropped of how many."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        state = checkpoint.restore(DIRECTORY, replay, spec, mesh=mesh_of(count))
+        state = checkpoint.restore(directory, replay, spec, mesh=mesh_of(count))
     for leaf in jax.tree.leaves(state):
         assert leaf.sharding == NamedSharding(mesh_of(count), PartitionSpec("data"))
         assert leaf.shape[0] == count
@@ -50,31 +47,33 @@ def restored(count, replay, spec):
     return jax.device_get(state), dropped
 
 
-def refused(count, replay, spec, text):
+def refused(directory, count, replay, spec, text):
     with pytest.raises(ValueError, match=text):
-        checkpoint.restore(DIRECTORY, replay, spec, mesh=mesh_of(count))
+        checkpoint.restore(directory, replay, spec, mesh=mesh_of(count))
 
 
-def moves(replay, states, spec, roomy, tight):
+def moves(directory, replay, states, spec, roomy, tight):
     """From 8 shards to 8, to 4 with room for all and without, and to 8 again."""
     before = every(replay, states)
-    checkpoint.save(DIRECTORY, replay, sharded(states))
-    same_bits(restored(8, replay, spec)[0], jax.device_get(states))
-    same_bits(checkpoint.restore(DIRECTORY, replay, spec), states)
-    refused(3, replay, spec, "8 shards were saved and the mesh has 3 devices along 'data'")
-    refused(8, roomy, spec, "capacity: saved")
-    four = keeps_all(4, roomy, spec, before)
-    less, (dropped,) = restored(4, tight, spec)
+    checkpoint.save(directory, replay, sharded(states))
+    same_bits(restored(directory, 8, replay, spec)[0], jax.device_get(states))
+    same_bits(checkpoint.restore(directory, replay, spec), states)
+    refused(
+        directory, 3, replay, spec, "8 shards were saved and the mesh has 3 devices along 'data'"
+    )
+    refused(directory, 8, roomy, spec, "capacity: saved")
+    four = keeps_all(directory, 4, roomy, spec, before)
+    less, (dropped,) = restored(directory, 4, tight, spec)
     less = every(tight, less)
     same_draws(less, before)
     assert (dropped.dropped, dropped.live) == (len(before) - len(less), len(before))
     assert f"{dropped.dropped} of {len(before)} live items did not fit 4 shards" in str(dropped)
-    checkpoint.save(DIRECTORY, roomy, sharded(four))
-    keeps_all(8, roomy, spec, before)
+    checkpoint.save(directory, roomy, sharded(four))
+    keeps_all(directory, 8, roomy, spec, before)
 
 
-def keeps_all(count, replay, spec, before):
-    states, dropped = restored(count, replay, spec)
+def keeps_all(directory, count, replay, spec, before):
+    states, dropped = restored(directory, count, replay, spec)
     found = every(replay, states)
     assert found.keys() == before.keys()
     same_draws(found, before)
@@ -82,14 +81,14 @@ def keeps_all(count, replay, spec, before):
     return states
 
 
-def streams():
+def test_streams(tmp_path):
     replay = make(Transitions(2, 2, 0.9, 3), 12)
     roomy, tight = (dataclasses.replace(replay, capacity=2 * rows) for rows in (24, 6))
     lives = [Shard(replay, shard, 3 * shard, shard) for shard in range(8)]
-    moves(replay, stack([life.state for life in lives]), item(), roomy, tight)
+    moves(tmp_path, replay, stack([life.state for life in lives]), item(), roomy, tight)
 
 
-def items():
+def test_items(tmp_path):
     replay, spec = PrioritizedReplay(6), {"x": jnp.int32(0)}
 
     def filled(shard):
@@ -97,13 +96,8 @@ def items():
         return replay.add(replay.init(spec), {"x": codes}, priorities=codes % 7.0)
 
     states = jax.vmap(filled)(jnp.arange(8))
-    moves(replay, states, spec, PrioritizedReplay(12), PrioritizedReplay(3))
+    moves(tmp_path, replay, states, spec, PrioritizedReplay(12), PrioritizedReplay(3))
     alone = filled(3)
-    checkpoint.save(DIRECTORY, replay, alone)
-    keeps_all(8, replay, spec, draws(replay, alone))
-    same_bits(one(restored(1, replay, spec)[0], 0), jax.device_get(alone))
-
-
-assert len(jax.devices()) == 8
-{"streams": streams, "items": items}[sys.argv[2]]()
-print("all well")
+    checkpoint.save(tmp_path, replay, alone)
+    keeps_all(tmp_path, 8, replay, spec, draws(replay, alone))
+    same_bits(one(restored(tmp_path, 1, replay, spec)[0], 0), jax.device_get(alone))
