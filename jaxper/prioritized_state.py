@@ -55,7 +55,7 @@ def add(
         priorities = jnp.where(good, priorities, state.max_priority)
         state = state._replace(
             max_priority=jnp.max(priorities, initial=state.max_priority, where=kept),
-            rejected=_plus(state.rejected, jnp.sum(kept & ~good, dtype=jnp.uint32)),
+            rejected=plus(state.rejected, jnp.sum(kept & ~good, dtype=jnp.uint32)),
         )
     leaves = leaf_of(priorities, state.alpha, replay.epsilon, replay.capacity)
     leaves = jnp.where(changes.live, leaves, 0)
@@ -111,8 +111,8 @@ def update(
         next_id=after(state.next_id, max_priority),
         max_priority=max_priority,
         # So do the counters: under vmap, what shares an operand is one operation on a GPU.
-        rejected=_plus(after(state.rejected, max_priority), rejected),
-        stale=_plus(after(state.stale, max_priority), stale),
+        rejected=plus(after(state.rejected, max_priority), rejected),
+        stale=plus(after(state.stale, max_priority), stale),
         tree=sum_tree.replace(state.tree, slots, leaves, positive=replay.epsilon > 0),
     )
 
@@ -124,7 +124,7 @@ def reset(replay: PrioritizedReplay, state: PrioritizedState, priority: Array) -
     leaf = jnp.where(good & (state.tree.leaves > 0), leaf, state.tree.leaves)
     return state._replace(
         max_priority=jnp.where(good, priority, state.max_priority),
-        rejected=_plus(state.rejected, (~good).astype(jnp.uint32)),
+        rejected=plus(state.rejected, (~good).astype(jnp.uint32)),
         tree=sum_tree.rebuild(state.tree, leaf),
     )
 
@@ -178,6 +178,6 @@ def _checked(priorities: Array, kept: Array) -> Array:
     return good
 
 
-def _plus(counter: Array, more: Array) -> Array:
-    """`counter` plus `more`, both uint32, held at the largest uint32."""
+def plus(counter: Array, more: Array) -> Array:
+    """A counter of uint32 and more of them, held at the largest uint32."""
     return jnp.where(more > ~counter, ~jnp.uint32(0), counter + more)
