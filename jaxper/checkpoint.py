@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import threading
 import warnings
 from typing import TYPE_CHECKING, Any
 
@@ -72,7 +73,8 @@ def save_async(
     """`save` that returns as soon as the arrays were read; then they may be donated.
 
     It waits for an earlier save to the same directory, and raises what went wrong with that. Wait
-    for the last one before the program ends: else the checkpoint before it is what remains.
+    for the last one before the program ends: Python 3.12 starts no threads at its end, so the save
+    fails then, and the checkpoint before it is what remains.
 
     Returns:
       A handle whose `wait()` returns when the checkpoint is whole on disk.
@@ -164,6 +166,16 @@ def _wait_for(directory: _store.epath.Path) -> None:
     """Until what this process saves there is whole."""
     if str(directory) in _under_way:
         _under_way[str(directory)].wait()
+
+
+def _finish() -> None:
+    """Waits for all that is under way."""
+    for saving in list(_under_way.values()):
+        saving.wait()
+
+
+# On Python 3.11 Orbax would else wait for ever, at the end of a program, for threads of its own.
+threading._register_atexit(_finish)  # type: ignore[attr-defined]
 
 
 def _read(place: _store.Place, spec: State, layout: _layout.Layout | None) -> State:

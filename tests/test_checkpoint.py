@@ -486,6 +486,7 @@ def test_a_program_that_ends_without_waiting_leaves_a_whole_checkpoint(tmp_path)
     replay, _ = small(capacity=300_000)
     state = checkpoint.restore(tmp_path, replay, jnp.float32(0))
     value = float(replay.get(state, jnp.arange(1))[0])
+    assert value == 2 or sys.version_info >= (3, 12)
     same_bits(state, small(value=value, capacity=300_000)[1])
 
 

@@ -110,6 +110,7 @@ def test_each_block_is_run():
     tried = [
         "def train_step",
         "def shard_step",
+        "checkpoint.save",
         "frame_stack=4)\nreplay =",
         "gymnax.make",
         "class Held",
