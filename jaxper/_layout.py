@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec, Sharding
 
-from jaxper import moves, reshard, sum_tree
+from jaxper import _checks, moves, reshard, sum_tree
 
 if TYPE_CHECKING:
     from jaxper.moves import Replay, State
@@ -57,10 +57,7 @@ class Layout(NamedTuple):
 
 def of(mesh: Mesh, axis_name: str, leading: tuple[int, ...]) -> Layout:
     """The layout of a state that was saved with these leading axes, on a mesh."""
-    if axis_name not in mesh.axis_names:
-        raise ValueError(
-            f"axis_name must be one of the mesh's {mesh.axis_names}, got {axis_name!r}"
-        )
+    _checks.mesh_axis(mesh, axis_name)
     if len(leading) > 1:
         raise ValueError(
             f"a state with the leading axes {leading} is not one replay per shard; restore it "
