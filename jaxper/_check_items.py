@@ -14,6 +14,12 @@ def item_spec(item: Any) -> Any:
     spec = jax.eval_shape(lambda leaves: leaves, item)
     if not jax.tree.leaves(spec):
         raise ValueError(f"an item needs at least one array, got {item!r}")
+    for path, leaf in jax.tree_util.tree_leaves_with_path(spec):
+        if jnp.issubdtype(leaf.dtype, jax.dtypes.extended):
+            raise ValueError(
+                f"item{jax.tree_util.keystr(path)} must be of numbers or bools, got {leaf.dtype}; "
+                f"of random keys store jax.random.key_data(keys)"
+            )
     return spec
 
 

@@ -9,6 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.core import Tracer
+from jax.sharding import Mesh
 from jax.typing import ArrayLike
 
 LARGEST_INT32 = 2**31 - 1
@@ -72,13 +73,18 @@ def axis(axis_name: Any) -> Any:
     except (NameError, TypeError, ValueError):
         raise ValueError(
             f"axis_name must name an axis of the shard_map, pmap or vmap around the call, got "
-            f"{axis_name!r}; write for example jax.vmap(step, axis_name={axis_name!r})"
+            f"{axis_name!r}; write for example jax.vmap(step, axis_name='data')"
         ) from None
     return axis_name
 
 
 def mesh_axis(mesh: Any, axis_name: Any) -> None:
     """An axis of the mesh."""
+    if not isinstance(mesh, Mesh):
+        raise ValueError(
+            f"mesh must be a jax.sharding.Mesh, got {type(mesh).__name__}; "
+            f'write jax.make_mesh((jax.device_count(),), ("data",))'
+        )
     if axis_name not in mesh.axis_names:
         raise ValueError(
             f"axis_name must be an axis of the mesh, {', '.join(map(repr, mesh.axis_names))}, "

@@ -8,17 +8,39 @@ import numpy as np
 from jax import Array
 from jax.sharding import Mesh, NamedSharding, PartitionSpec, Sharding
 
-from jaxper import _store
+from jaxper import _state_spec, _store
+
+
+def arrays(tree: Any) -> Any:
+    """The pytree as arrays of JAX; 64-bit floats become 32-bit ones, as everywhere in it.
+
+    Raises:
+      ValueError: a leaf is no array, or its integers do not fit.
+    """
+    return jax.tree_util.tree_map_with_path(_array, tree)
+
+
+def _array(path: Any, leaf: Any) -> Array:
+    try:
+        array = jnp.asarray(leaf)
+        if jnp.issubdtype(array.dtype, jnp.integer) and not np.array_equal(array, leaf):
+            raise OverflowError(f"{array.dtype} does not hold it")
+    except (TypeError, OverflowError) as error:
+        raise ValueError(
+            f"extra{jax.tree_util.keystr(path)} must be an array, got {leaf!r} ({error}); write a "
+            f"pytree of arrays, of integers of more than 32 bits with jax_enable_x64"
+        ) from error
+    return array
 
 
 def plain(tree: Any) -> dict[str, Array | np.ndarray]:
     """Arrays by their path."""
-    return {name: _everyones(_words(leaf)) for name, leaf in _store.named(tree).items()}
+    return {name: _everyones(_words(leaf)) for name, leaf in _state_spec.named(tree).items()}
 
 
 def read(place: _store.Place, like: Any, mesh: Mesh | None) -> Any:
     """What was saved, with each array to where the one in `like` is; else to the whole mesh."""
-    leaves = _store.named(like)
+    leaves = _state_spec.named(like)
     specs = {name: _spec(leaf, mesh) for name, leaf in leaves.items()}
     found = _store.read(place, "extra", specs)
     arrays = [_as_given(found[name], leaf) for name, leaf in leaves.items()]

@@ -63,10 +63,15 @@ def write(directory: epath.Path, manifest: Any, trees: dict[str, dict[str, Array
     if directory.exists() and not directory.is_dir():
         raise ValueError(f"cannot save to {directory}: it is a file, not a directory")
     manager = _manager(directory, create=True)
-    arrays = {name: ocp.args.PyTreeSave(_stored(tree)) for name, tree in trees.items()}
+    stored = {name: _stored(tree) for name, tree in trees.items()}
+    arrays = {name: ocp.args.PyTreeSave(tree) for name, tree in stored.items() if tree}
     step = (manager.latest_step() or 0) + 1
-    manifest = ocp.args.JsonSave(manifest)
-    manager.save(step, args=ocp.args.Composite(manifest=manifest, **arrays))
+    args = ocp.args.Composite(manifest=ocp.args.JsonSave(manifest), **arrays)
+    try:
+        manager.save(step, args=args)
+    except BaseException:  # what it has begun is not to meet the next save
+        manager.close()
+        raise
     return manager
 
 
@@ -85,18 +90,12 @@ def read(place: Place, name: str, specs: dict[str, jax.ShapeDtypeStruct]) -> dic
     No others are read.
     """
     wanted = _stored(specs)
-    empty = {name: np.zeros(spec.shape, spec.dtype) for name, spec in specs.items()}
+    empty = {name: _empty(spec) for name, spec in specs.items()}
     if wanted:
         restore_args = {key: _restore_args(spec) for key, spec in wanted.items()}
         args = ocp.args.PyTreeRestore(wanted, restore_args, partial_restore=True)
         empty |= _restored(place, ocp.args.Composite(**{name: args}))[name]
     return empty
-
-
-def named(tree: Any) -> dict[str, Any]:
-    """The leaves of a pytree by their path."""
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
-    return {jax.tree_util.keystr(path): leaf for path, leaf in leaves}
 
 
 def here() -> Sharding:
@@ -117,6 +116,11 @@ def _manager(directory: epath.Path, create: bool) -> ocp.CheckpointManager:
 def _stored(tree: dict[str, Any]) -> dict[str, Any]:
     """Those that are stored: Orbax takes no array without elements."""
     return {name: leaf for name, leaf in tree.items() if leaf.size}
+
+
+def _empty(spec: jax.ShapeDtypeStruct) -> Any:
+    zeros = np.zeros(spec.shape, spec.dtype)
+    return zeros if spec.sharding is None else jax.device_put(zeros, spec.sharding)
 
 
 def _restore_args(spec: jax.ShapeDtypeStruct) -> ocp.RestoreArgs:

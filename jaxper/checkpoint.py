@@ -12,15 +12,15 @@ import warnings
 from typing import TYPE_CHECKING, Any
 
 import jax
-import jax.numpy as jnp
 from jax.sharding import Mesh
 
-from jaxper import _contents, _extra, _layout, _manifest, _store
+from jaxper import _contents, _extra, _layout, _manifest, _state_spec, _store
 
 if TYPE_CHECKING:
     from jaxper.moves import Replay, State
 
 _under_way: dict[str, Saving] = {}  # by directory: one is written at a time
+_starting = threading.Lock()  # a save waits for the one before, also in other threads
 
 
 class Saving:
@@ -31,11 +31,11 @@ class Saving:
 
     def wait(self) -> None:
         """Returns when the checkpoint is whole on disk; raises what went wrong with it."""
-        if _under_way.get(self._directory) is self:
-            del _under_way[self._directory]
         try:
             self._manager.wait_until_finished()
         finally:
+            if _under_way.get(self._directory) is self:
+                del _under_way[self._directory]
             self._manager.close()
 
 
@@ -53,7 +53,8 @@ def save(directory: str | os.PathLike, replay: Replay, state: State, *, extra: A
         random keys: after a kill the two never disagree.
 
     Raises:
-      ValueError: the state is not one of this replay, or the directory is a file.
+      ValueError: the state is not one of this replay, the directory is a file, or `extra` holds
+        what is no array or does not fit the types that JAX has enabled.
 
     >>> from jaxper import checkpoint
     >>> directory = getfixture("tmp_path") / "checkpoint"
@@ -79,15 +80,16 @@ def save_async(
     Returns:
       A handle whose `wait()` returns when the checkpoint is whole on disk.
     """
-    _manifest.check_state(replay, state)
-    place = _store.path(directory)
-    _wait_for(place)
-    trees = {"state": _store.named(state)}
+    _state_spec.check_state(replay, state)
+    place, trees = _store.path(directory), {"state": _state_spec.named(state)}
     if extra is not None:
-        extra = jax.tree.map(jnp.asarray, extra)
+        extra = _extra.arrays(extra)
         trees["extra"] = _extra.plain(extra)
-    manager = _store.write(place, _manifest.of(replay, state, extra), trees)
-    return _under_way.setdefault(str(place), Saving(str(place), manager))
+    with _starting:
+        _wait_for(place)
+        manager = _store.write(place, _manifest.of(replay, state, extra), trees)
+        saving = _under_way[str(place)] = Saving(str(place), manager)
+    return saving
 
 
 def restore(
@@ -141,7 +143,7 @@ def restore(
     _manifest.check(place.directory, manifest, replay, item, any_capacity=changes)
     _manifest.check_extra(place.directory, manifest, extra)
     saved = _manifest.saved_replay(manifest, replay)
-    state = _read(place, _manifest.spec(saved, item, leading), layout)
+    state = _read(place, _state_spec.spec(saved, item, leading), layout)
     if layout is not None and changes:
         state, dropped, live = _layout.resharded(layout, saved, replay, state)
         if dropped:
@@ -183,7 +185,7 @@ def _read(place: _store.Place, spec: State, layout: _layout.Layout | None) -> St
     sharding = _store.here() if layout is None else layout.source(spec.next_id.ndim)
     wanted = {
         name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
-        for name, leaf in _store.named(spec).items()
+        for name, leaf in _state_spec.named(spec).items()
     }
     found = _store.read(place, "state", wanted)
     state = jax.tree.unflatten(jax.tree.structure(spec), list(found.values()))

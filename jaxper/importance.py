@@ -27,7 +27,8 @@ def importance_weights(probabilities: ArrayLike, size: ArrayLike, beta: ArrayLik
     """
     probabilities = jnp.asarray(probabilities, jnp.float32)
     drawable = probabilities > 0
-    ratio = jnp.asarray(size, jnp.float32) * jnp.where(drawable, probabilities, 1)
+    size = jnp.asarray(size, jnp.float32)
+    ratio = jnp.where(drawable, size * probabilities, 1)  # so its gradient is no NaN either
     return jnp.where(drawable, ratio ** -jnp.asarray(beta, jnp.float32), 0)
 
 
@@ -57,9 +58,10 @@ def normalised_weights(
 
 def _log_smallest(smallest: Array, total: Array, axis_name: axis.Name) -> Array:
     """Its logarithm, and over shards that of the leaf here which weighs as much as the smallest."""
-    log_smallest = jnp.log(jnp.where(smallest > 0, smallest, 1))
+    there = (smallest > 0) & (smallest < jnp.inf)
+    log_smallest = jnp.log(jnp.where(there, smallest, 1))
     if axis_name is None:
         return log_smallest
     log_total = jnp.log(jnp.where(total > 0, total, 1))
-    # Of a chance, so at most 0; an empty shard gives 0 or more.
+    # Of a chance, so at most 0, which is what an empty shard gives.
     return axis.smallest(log_smallest - log_total, axis_name) + log_total

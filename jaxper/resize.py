@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxper import moves, ring
+from jaxper import _state_spec, moves, ring
 
 if TYPE_CHECKING:
     from jaxper.moves import Replay, State
@@ -37,7 +37,8 @@ def resize(replay: Replay, state: State, capacity: int) -> State:
       The state for `dataclasses.replace(replay, capacity=capacity)`.
 
     Raises:
-      ValueError: the capacity is out of range or does not suit the view.
+      ValueError: the capacity is out of range or does not suit the view, or the state is not one of
+        this replay.
 
     >>> import dataclasses
     >>> replay = PrioritizedReplay(4)
@@ -54,6 +55,7 @@ def resize(replay: Replay, state: State, capacity: int) -> State:
             f"resize takes the state of one replay, got leading axes {state.next_id.shape}; "
             f"write jax.vmap(lambda state: jaxper.resize(replay, state, {capacity}))(state)"
         )
+    _state_spec.check_state(replay, state)
     return _resized(replay, new, state)
 
 

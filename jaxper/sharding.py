@@ -96,7 +96,7 @@ def data_parallel(step: Callable[..., Any], mesh: Mesh, *, axis_name: str = "dat
       The compiled function. Its `local` has leaves [shards, ...]; `shared` and `local` are donated.
 
     Raises:
-      ValueError: the mesh has no such axis.
+      ValueError: the mesh has no such axis, or, when called, `local` lacks the axis of shards.
 
     >>> mesh = jax.make_mesh((1,), ("data",))
     >>> replay = PrioritizedReplay(1000)
@@ -121,6 +121,7 @@ def data_parallel(step: Callable[..., Any], mesh: Mesh, *, axis_name: str = "dat
 
     @partial(jax.jit, donate_argnums=(0, 1))
     def compiled(shared: Any, local: Any, *inputs: Any) -> tuple[Any, Any, Any]:
+        _check_rows(local, mesh.shape[axis_name])
         return on_all(shared, local, inputs)
 
     return compiled
@@ -134,4 +135,14 @@ def _on_each(function: Callable[..., Any], mesh: Mesh, in_specs: Any, out_specs:
 
 
 def _stacked(tree: Any) -> Any:
-    return jax.tree.map(lambda leaf: leaf[None], tree)
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], tree)
+
+
+def _check_rows(local: Any, shards: int) -> None:
+    """Each leaf has a row per device."""
+    for path, leaf in jax.tree_util.tree_leaves_with_path(local):
+        if jnp.shape(leaf)[:1] != (shards,):
+            raise ValueError(
+                f"local{jax.tree_util.keystr(path)} must have a row for each of {shards} devices, "
+                f"got shape {jnp.shape(leaf)}; build it with sharding.init or sharding.per_device"
+            )

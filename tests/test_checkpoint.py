@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import jax
@@ -517,3 +518,32 @@ def test_several_processes_save_and_restore_together(tmp_path):
     for process in processes:
         assert "all well" in output_of(process)
     assert [path.name for path in (tmp_path / "saved").iterdir()] == ["jaxper_2"]
+
+
+def test_extra_without_elements(tmp_path):
+    replay, state = small()
+    for extra in (
+        (),
+        {"a": ()},
+        {"a": jnp.zeros((0, 3))},
+        {"a": jnp.zeros((0, 3)), "b": jnp.ones(2)},
+    ):
+        checkpoint.save(tmp_path, replay, state, extra=extra)
+        found = checkpoint.restore(tmp_path, replay, jnp.float32(0), extra=extra)[1]
+        assert all(isinstance(leaf, jax.Array) for leaf in jax.tree.leaves(found))
+        same_bits(found, extra)
+
+
+@pytest.mark.parametrize("leaf", [np.int64(2**40), 2**40, "a name"], ids=repr)
+def test_extra_that_cannot_be_kept_is_refused(tmp_path, leaf):
+    replay, state = small()
+    with pytest.raises(ValueError, match=r"extra\['n'\] must be an array"):
+        checkpoint.save(tmp_path, replay, state, extra={"n": leaf})
+    checkpoint.save(tmp_path, replay, state, extra={"n": 3, "rate": 0.1})
+
+
+def test_threads_save_one_after_the_other(tmp_path):
+    replay, state = small()
+    with ThreadPoolExecutor(3) as threads:
+        list(threads.map(lambda _: checkpoint.save(tmp_path, replay, state), range(3)))
+    assert [path.name for path in tmp_path.iterdir()] == ["jaxper_3"]

@@ -98,3 +98,8 @@ def test_arguments_per_row():
         replay.reset_priorities(state, jnp.ones(16))
     with pytest.raises(ValueError, match=r"an item needs at least one array"):
         replay.init({})
+
+
+def test_random_keys_are_no_item():
+    with pytest.raises(ValueError, match=r"item\['key'\] must be of numbers .*key_data"):
+        PrioritizedReplay(4).init({"key": jax.random.key(0)})

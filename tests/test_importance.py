@@ -1,10 +1,11 @@
 """Importance-sampling weights against their formulas in float64."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxper import importance_weights
+from jaxper import PrioritizedReplay, importance_weights
 from jaxper.importance import normalised_weights
 
 
@@ -29,3 +30,14 @@ def test_normalised_weights_over_the_whole_range_of_leaves(beta):
     expected = np.exp(beta * (np.log(2.0**-100) - np.log(leaves.astype(np.float64))))
     np.testing.assert_allclose(weights, expected, rtol=5e-5, atol=2.0**-126)
     assert float(weights[0]) == 1.0
+
+
+@pytest.mark.parametrize("normalize", ["none", "batch", "buffer"])
+def test_gradients_of_an_empty_replay_are_0(normalize):
+    replay = PrioritizedReplay(4, normalize=normalize)
+    state = replay.init(jnp.float32(0))
+
+    def weight(beta):
+        return replay.sample(state, jax.random.key(0), 3, beta=beta).weights.sum()
+
+    assert float(jax.grad(weight)(0.4)) == 0

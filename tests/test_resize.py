@@ -136,3 +136,11 @@ def test_a_capacity_that_does_not_fit_is_refused():
         resize(FRAMES, state, 15)
     with pytest.raises(ValueError, match="capacity must be from 1"):
         resize(PrioritizedReplay(4), PrioritizedReplay(4).init(jnp.int32(0)), 0)
+
+
+def test_a_state_of_another_replay_is_refused():
+    replay = PrioritizedReplay(8)
+    state = replay.add(replay.init(jnp.float32(0)), jnp.arange(8.0))
+    for other in (PrioritizedReplay(16), PrioritizedReplay(4), UniformReplay(8)):
+        with pytest.raises(ValueError, match="give the replay that it was made with"):
+            resize(other, state, 16)

@@ -2,6 +2,7 @@
 
 import re
 from functools import partial
+from typing import Any, cast
 
 import chex
 import jax
@@ -168,6 +169,16 @@ def test_a_mesh_without_the_axis_is_refused():
     for call in calls:
         with pytest.raises(ValueError, match="axis_name must be an axis of the mesh, 'data'"):
             call()
+
+
+def test_what_is_not_sharded_is_refused():
+    replay = REPLAYS[0]
+    with pytest.raises(ValueError, match=r"mesh must be a jax.sharding.Mesh, got NoneType"):
+        sharding.init(replay, ITEM, cast(Any, None))
+    step = sharding.data_parallel(partial(train_step, replay), MESH)
+    with pytest.raises(ValueError, match=r"a row for each of 8 devices, got shape \(\)"):
+        step(jnp.float32(1), replay.init(ITEM), KEYS[0])
+    assert sharding.per_device(lambda index: {"a": 3}, MESH)["a"].tolist() == [3] * DEVICES
 
 
 def test_the_callers_arrays_survive_donation():
