@@ -21,6 +21,8 @@ def arrays(tree: Any) -> Any:
 
 
 def _array(path: Any, leaf: Any) -> Array:
+    if isinstance(leaf, jax.Array):
+        return leaf
     try:
         array = jnp.asarray(leaf)
         if jnp.issubdtype(array.dtype, jnp.integer) and not np.array_equal(array, leaf):
