@@ -1,5 +1,7 @@
 """What XLA has to be told, so that it writes in place and computes things once."""
 
+import math
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -7,13 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-MOST_ON_ONE_THREAD = 512  # values: measured, up to here two threads are slower than one
-FEW = 64  # values that one thread gets from XLA itself, unless they are
+MOST_ON_ONE_THREAD = 512  # rows: measured, up to here two threads are slower than one
+FEW = 64  # rows that one thread gets from XLA itself, unless they are
 LARGE = 2**16  # values long what they are read from
 
-_IN_BOUNDS = jax.lax.GatherScatterMode.PROMISE_IN_BOUNDS
-_COLUMN = jax.lax.ScatterDimensionNumbers((1,), (), (0,))  # updates [B, 1] to an operand [B]
-_CELL = jax.lax.ScatterDimensionNumbers((1, 2), (), (0,))  # updates [1, 1, 1] to one [B, 1]
+_DROP = jax.lax.GatherScatterMode.FILL_OR_DROP
+_ROW = jax.lax.ScatterDimensionNumbers((1,), (0,), (0,))  # updates [N, W] to an operand [B, W]
 
 
 def after(value: Array, *reads: Array) -> Array:
@@ -29,56 +30,111 @@ def after(value: Array, *reads: Array) -> Array:
     return value
 
 
-def computed_once(seed: Array, *values: Array, reads: int = 0) -> Any:
-    """One array of 32-bit numbers, or two of one shape, which a CPU computes only once.
+def computed_once(scratch: Array, *values: Array, reads: int = 0) -> tuple[Array, ...]:
+    """One array of 32-bit numbers, or two of one shape [B], which a CPU computes only once.
 
     XLA fuses a chain of elementwise operations into every consumer on a CPU, each with all levels
     of a descent in it: a step of a million items took six times as long. It does not fuse a
     scatter, and a complex number carries two values through one kernel. Elsewhere this is nothing.
 
     Args:
-      seed: any number of 32 bits that XLA does not know, [], but not one computed from the values.
-      values: one array or two.
+      scratch: a number of 32 bits that XLA does not know, [], but not one computed from the values;
+        or the scratch of an earlier call whose values nothing needs any more: these are written
+        over it. From numbers XLA would make a scratch per call and all of them early, and where
+        more than eight operations are ready it wakes a second thread.
+      values: one array [B] or [B, W], or two [B].
       reads: size of the array from which they are gathered.
+
+    Returns:
+      The values, and the scratch that they are in.
     """
+    if not values[0].size:
+        return *values, scratch
 
-    def once(seed: Array, *values: Array) -> Any:
-        if len(values) == 1:
-            return stored(seed, *values, reads=reads)
-        pair = jax.lax.complex(*(_as(array, jnp.float32) for array in values))
-        pair = stored(seed, pair, reads)
-        parts = jax.lax.real(pair), jax.lax.imag(pair)
-        return tuple(_as(part, array.dtype) for part, array in zip(parts, values, strict=True))
+    def once(scratch: Array, *values: Array) -> tuple[Array, ...]:
+        rows = _packed(values)
+        if len(rows) <= MOST_ON_ONE_THREAD and (reads > LARGE or len(rows) > FEW):
+            rows = jax.lax.dynamic_update_slice(_buffer(scratch, rows), rows, (0, 0))
+        rows = _untouched(rows)
+        return *_unpacked(rows[: len(values[0])], values), rows
 
-    def as_they_are(seed: Array, *values: Array) -> Any:
-        return values if len(values) != 1 else next(iter(values))
+    def as_they_are(scratch: Array, *values: Array) -> tuple[Array, ...]:
+        rows = jax.eval_shape(once, scratch, *values)[-1]
+        varying = _number(scratch) + _number(values[0])  # over mesh axes, as the rows are
+        return *values, jnp.full(rows.shape, varying, rows.dtype)
 
-    return jax.lax.platform_dependent(seed, *values, cpu=once, default=as_they_are)
+    return jax.lax.platform_dependent(scratch, *values, cpu=once, default=as_they_are)
+
+
+def _packed(values: tuple[Array, ...]) -> Array:
+    """The values as one array [B, W] of words, or of pairs of them."""
+    if len(values) == 1:
+        words = _as(values[0], jnp.uint32)
+    else:
+        words = jax.lax.complex(*(_as(array, jnp.float32) for array in values))
+    return words.reshape(len(words), math.prod(words.shape[1:]))
+
+
+def _unpacked(rows: Array, like: tuple[Array, ...]) -> tuple[Array, ...]:
+    parts = (rows,) if len(like) == 1 else (jax.lax.real(rows), jax.lax.imag(rows))
+    return tuple(
+        _as(part, array.dtype).reshape(array.shape) for part, array in zip(parts, like, strict=True)
+    )
 
 
 def _as(values: Array, dtype: Any) -> Array:
     return jax.lax.bitcast_convert_type(values, dtype)
 
 
-def stored(seed: Array, values: Array, reads: int = 0) -> Array:
-    """`values` through a scatter, which computes them once; where that pays, on one thread.
+def _untouched(rows: Array) -> Array:
+    """`rows`, [B, W], after a scatter of two rows to none of them: XLA makes one row a slice."""
+    nowhere = len(rows) + np.arange(2, dtype=np.int32)[:, None]
+    nothing = np.broadcast_to(np.array([[1], [0]], rows.dtype), (2, rows.shape[1]))
+    return jax.lax.scatter(rows, nowhere, nothing, _ROW, unique_indices=True, mode=_DROP)
+
+
+def _buffer(scratch: Array, rows: Array) -> Array:
+    """An array of one row more than `rows`, of which XLA does not know what is in it.
 
     XLA gives to all threads what computes much or reads from a large array, however little of it,
     and to start and to join them takes longer than to gather a batch. It leaves to one thread what
     ends in an update of a slice of a larger buffer, if it cannot see through that buffer.
     """
-    column = values.reshape(-1, 1)
-    if 0 < values.size <= MOST_ON_ONE_THREAD and (reads > LARGE or values.size > FEW):
-        column = jax.lax.dynamic_update_slice(_buffer(seed, column), column, (0, 0))
-    rows = np.arange(len(column), dtype=np.int32)[:, None]
-    empty = jnp.zeros(len(column), values.dtype)
-    written = jax.lax.scatter(empty, rows, column, _COLUMN, unique_indices=True, mode=_IN_BOUNDS)
-    return written[: values.size].reshape(values.shape)
+    shape = (len(rows) + 1, rows.shape[1])
+    if scratch.shape == shape and scratch.dtype == rows.dtype:
+        return scratch
+    place = (_number(scratch) & 1).astype(jnp.int32)
+    one = jnp.ones((1, 1), rows.dtype)
+    return jax.lax.dynamic_update_slice(jnp.zeros(shape, rows.dtype), one, (place, 0))
 
 
-def _buffer(seed: Array, column: Array) -> Array:
-    """[rows + 1, 1], written to at a place that XLA does not know."""
-    empty = jnp.zeros((len(column) + 1, 1), column.dtype)
-    place = (_as(seed, jnp.uint32) & 1).astype(jnp.int32).reshape(1, 1)
-    one = jnp.ones((1, 1, 1), column.dtype)
-    return jax.lax.scatter(empty, place, one, _CELL, unique_indices=True, mode=_IN_BOUNDS)
+def _number(array: Array) -> Array:
+    """Some bits of an array, uint32 []."""
+    first = array.ravel()[0]
+    return _as(jax.lax.real(first) if jnp.iscomplexobj(first) else first, jnp.uint32)
+
+
+def touched(scratch: Array, places: Array, array: Array, columns: Sequence[int]) -> Any:
+    """Row numbers of an array, once a CPU has these rows in its cache; elsewhere nothing.
+
+    What is made of a row keeps the processor from coming to the next one, so it waits for memory
+    row by row. A loop that only reads waits for many rows at a time.
+
+    Args:
+      scratch: that of `computed_once`.
+      places: uint32 [B], below 2^31.
+      array: of 32-bit numbers, [rows, W].
+      columns: one in each cache line that is wanted.
+
+    Returns:
+      `places`, and the scratch that they are in.
+    """
+
+    def read(places: Array, array: Array) -> Array:
+        for column in columns:
+            word = _as(array.at[places, column].get(mode="promise_in_bounds"), jnp.uint32)
+            places = jnp.minimum(places, word | np.uint32(2**31))  # no compiler sees through it
+        return places
+
+    places = jax.lax.platform_dependent(places, array, cpu=read, default=lambda places, _: places)
+    return computed_once(scratch, places, reads=array.size)

@@ -7,8 +7,10 @@ import numpy as np
 from jax import Array
 
 from jaxper import levels
-from jaxper._xla import computed_once
+from jaxper._xla import computed_once, touched
 from jaxper.levels import GROUP
+
+FAR = 2**19  # leaves or sums: so many lie outside of the caches near a core
 
 
 def descend(seed: Array, stored: Sequence[Array], mass: Array, fine: Array) -> tuple[Array, Array]:
@@ -24,15 +26,18 @@ def descend(seed: Array, stored: Sequence[Array], mass: Array, fine: Array) -> t
       The indices, int32 [B], and the leaves there, float32 [B].
     """
     *above, root = levels.above(stored[-1], levels.total)
-    mass, fine = computed_once(seed, mass, fine)
+    mass, fine, _ = computed_once(seed, mass, fine)
     residual = jnp.where(mass < levels.total(list(root[0])), jnp.maximum(mass, 0), jnp.inf)
     node, residual, leaf = _choose(list(root[0]), residual, fine)
-    reads = 0
+    reads, unread, last, rows = 0, seed, seed, seed
     for level in (*reversed(above), *reversed(stored)):
-        row, residual = computed_once(seed, node, residual, reads=reads)
+        row, residual, written = computed_once(unread, node, residual, reads=reads)
+        unread, last = last, written  # a level later, nothing reads it any more
+        if level.size >= FAR:
+            row, rows = touched(rows, row, level, columns=(0,))
         child, residual, leaf = _choose(levels.children(level, row), residual, fine)
         node, reads = row * np.uint32(GROUP) + child, level.size
-    node, leaf = computed_once(seed, node, leaf, reads=reads)
+    node, leaf, _ = computed_once(unread, node, leaf, reads=reads)
     return node.astype(jnp.int32), leaf
 
 

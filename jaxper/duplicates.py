@@ -1,8 +1,8 @@
 """Of rows that name the same leaf, the last one.
 
 Few rows are compared each with each. Many, and on a CPU also not so many, are told apart with
-the help of the leaves: each row writes its number at its index and the largest stays, a few
-scatters and no sort. Every leaf written over belongs to a last row, whose value it must get.
+the help of the leaves: each row writes its negative number at its index and the smallest stays, a
+scatter and no sort. Every leaf written over belongs to a last row, whose value it must get.
 """
 
 import jax
@@ -11,6 +11,7 @@ from jax import Array
 
 from jaxper import levels
 
+MOST = 2**24  # rows that float32 can number
 FEW = 64  # rows that every backend compares, and
 FEW_ON_A_GPU = 2048  # those that only a CPU does not
 
@@ -38,7 +39,7 @@ def _compared(seed: Array, leaves: Array, indices: Array) -> tuple[Array, Array]
 
 
 def _claimed(seed: Array, leaves: Array, indices: Array) -> tuple[Array, Array]:
-    rows = jnp.arange(indices.size).astype(jnp.float32)
-    flat = leaves.ravel().at[indices].set(-1, mode="drop").at[indices].max(rows, mode="drop")
+    claims = -1 - jax.lax.iota(jnp.float32, indices.size)  # below every leaf
+    flat = leaves.ravel().at[indices].min(claims, mode="drop")
     leaves = flat.reshape(leaves.shape)
-    return leaves, levels.read(seed, leaves, indices) == rows
+    return leaves, levels.read(seed, leaves, indices) == claims

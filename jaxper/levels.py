@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 
 from jaxper._xla import computed_once
@@ -37,10 +36,10 @@ def refresh(
 
     `seed` is that of `computed_once`.
     """
-    levels = []
+    levels, scratch = [], seed
     for parent in parents:
-        rows = jnp.minimum(groups, np.uint32(len(level) - 1))
-        values = computed_once(seed, reduce(children(level, rows)), reads=level.size)
+        reduced = reduce(children(level, groups))
+        values, scratch = computed_once(scratch, reduced, reads=level.size)
         level = parent.ravel().at[groups].set(values, mode="drop").reshape(parent.shape)
         groups = groups // GROUP
         levels.append(level)
@@ -50,6 +49,8 @@ def refresh(
 def children(level: Array, rows: Array) -> list[Array]:
     """The `GROUP` children in each of the `rows`, uint32 [B]: as many arrays [B].
 
+    A row out of range counts as one of the level's.
+
     A CPU gathers column by column, which it fuses with what becomes of them; a GPU whole rows,
     which takes fewer operations.
     """
@@ -57,20 +58,18 @@ def children(level: Array, rows: Array) -> list[Array]:
 
 
 def _by_columns(level: Array, rows: Array) -> list[Array]:
-    return [level.at[rows, k].get(mode="promise_in_bounds") for k in range(GROUP)]
+    return [level.at[rows, k].get(mode="clip") for k in range(GROUP)]
 
 
 def _by_rows(level: Array, rows: Array) -> list[Array]:
-    gathered = level.at[rows].get(mode="promise_in_bounds")
+    gathered = level.at[rows].get(mode="clip")
     return [gathered[:, k] for k in range(GROUP)]
 
 
 def read(seed: Array, level: Array, places: Array) -> Array:
     """What stands at uint32 `places` of a level; at one out of range its last."""
-    places = jnp.minimum(places, np.uint32(level.size - 1))
-    return computed_once(
-        seed, level.ravel().at[places].get(mode="promise_in_bounds"), reads=level.size
-    )
+    values = level.ravel().at[places].get(mode="clip")
+    return computed_once(seed, values, reads=level.size)[0]
 
 
 def above(level: Array, reduce: Reduce) -> list[Array]:

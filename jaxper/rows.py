@@ -20,6 +20,9 @@ from jaxper import _xla
 _UNSIGNED = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}  # by bytes
 
 LARGE = 1024  # bytes per item from which on a leaf has an array of its own
+FEW_WORDS = 2**14  # of a batch, that one thread reads as fast as two
+FAR = 2**25  # words: so many lie in memory, not in a cache
+WORDS_OF_A_LINE = 16  # of a cache, by which it reads memory
 
 
 @partial(
@@ -88,20 +91,32 @@ def _words_of(words: Array, slots: Array, widths: tuple[int, ...]) -> list[Array
 
     One gather is one operation. A CPU copies each word twice for it, so it gathers the leaves of
     a large batch one by one; of a small one it would take longer to start and to join the threads
-    that XLA gives to each gather.
+    that XLA gives to each gather, so these are read on one.
     """
     starts = np.cumsum((0, *widths))[:-1].tolist()
 
-    def together(words: Array, slots: Array) -> list[Array]:
-        batch = words.at[slots].get(mode="promise_in_bounds")
+    def cut(batch: Array) -> list[Array]:
         return [batch[:, a : a + width] for a, width in zip(starts, widths, strict=True)]
+
+    def together(words: Array, slots: Array) -> list[Array]:
+        return cut(words.at[slots].get(mode="promise_in_bounds"))
+
+    def on_one_thread(words: Array, slots: Array) -> list[Array]:
+        places = slots.astype(jnp.uint32)
+        if words.size >= FAR:
+            lines = range(0, words.shape[1], WORDS_OF_A_LINE)
+            places, _ = _xla.touched(slots[0], places, words, lines)
+        batch = words.at[places].get(mode="promise_in_bounds")
+        return cut(_xla.computed_once(slots[0], batch, reads=words.size)[0])
 
     def one_by_one(words: Array, slots: Array) -> list[Array]:
         return [_columns(words, slots, a, width) for a, width in zip(starts, widths, strict=True)]
 
-    if len(slots) <= _xla.MOST_ON_ONE_THREAD:
+    few = len(slots) <= _xla.MOST_ON_ONE_THREAD
+    if (few and len(slots) * sum(widths) > FEW_WORDS) or not sum(widths):
         return together(words, slots)
-    return jax.lax.platform_dependent(words, slots, cpu=one_by_one, default=together)
+    cpu = on_one_thread if few else one_by_one
+    return jax.lax.platform_dependent(words, slots, cpu=cpu, default=together)
 
 
 def _columns(words: Array, slots: Array, start: int, width: int) -> Array:

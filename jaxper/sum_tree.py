@@ -17,10 +17,9 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxper import _checks, descent, duplicates, levels
-from jaxper._xla import after, computed_once, stored
+from jaxper._xla import after, computed_once
 from jaxper.levels import GROUP
 
-MOST_ROWS = 2**24  # of one set, so that float32 can number them
 OUT = np.uint32(2**32 - 1)  # an index that is out of range on every level: a write to it is dropped
 
 
@@ -100,8 +99,10 @@ def set(tree: SumTree, indices: ArrayLike, values: ArrayLike) -> SumTree:
     """
     values = jnp.asarray(values, jnp.float32)
     _checks.same_shape("values", values, "indices", jnp.asarray(indices))
-    if values.size > MOST_ROWS:
-        raise ValueError(f"one set takes at most {MOST_ROWS} rows, got {values.size}; split it")
+    if values.size > duplicates.MOST:
+        raise ValueError(
+            f"one set takes at most {duplicates.MOST} rows, got {values.size}; split it"
+        )
     if not values.size:
         return tree
     return _set(tree, _in_range(tree, indices).ravel(), values.ravel())
@@ -160,7 +161,7 @@ def _in_range(tree: SumTree, indices: ArrayLike) -> Array:
 
 @partial(jax.jit, inline=True)
 def _set(tree: SumTree, indices: Array, values: Array) -> SumTree:
-    before = stored(tree.live, _get(tree, indices))
+    before, _ = computed_once(tree.live, _get(tree, indices))
     leaves, last = duplicates.last_rows(
         tree.live, tree.leaves, after(indices, before, _ready(tree))
     )
@@ -183,7 +184,7 @@ def replace(tree: SumTree, indices: Array, values: Array, positive: bool) -> Sum
       values: float32 [B].
       positive: whether all values are known to be above 0 too.
     """
-    indices = computed_once(tree.live, after(indices, _ready(tree)))
+    indices, _ = computed_once(tree.live, after(indices, _ready(tree)))
     leaves, last = duplicates.last_rows(tree.live, tree.leaves, indices)
     indices = jnp.where(last, indices, OUT)
     change = 0 if positive else _change(indices, values, 1)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from lives import PRIORITIES, UPDATES, Life
 
-from jaxper import PrioritizedReplay, _xla, duplicates, ring, sum_tree
+from jaxper import PrioritizedReplay, _xla, descent, duplicates, ring, rows, sum_tree
 
 
 def not_a_cpu(*arguments, default, **platforms):
@@ -19,6 +19,8 @@ PATHS = {
     "rows claimed": [(duplicates, "FEW", -1), (duplicates, "FEW_ON_A_GPU", -1)],
     "one thread": [(_xla, "FEW", 0)],
     "all threads": [(_xla, "MOST_ON_ONE_THREAD", 0)],
+    "touched": [(descent, "FAR", 0), (rows, "FAR", 0)],
+    "items together": [(rows, "FEW_WORDS", 0)],
 }
 
 
@@ -70,7 +72,7 @@ def test_equal_draws_on_every_path():
     leaves[random.random(70_000) < 0.3] = 0
     tree = sum_tree.set(sum_tree.init(70_000), np.arange(70_000), leaves)
     edges = np.cumsum(leaves, dtype=np.float64)
-    mass = (random.random(1000) * edges[-1]).astype(np.float32)
+    mass = (random.random(500) * edges[-1]).astype(np.float32)
     found = np.asarray(sum_tree.find(tree, mass))
     assert (leaves[found] > 0).all()
     slack = edges[-1] * 1e-6
