@@ -114,20 +114,17 @@ def _number(array: Array) -> Array:
     return _as(jax.lax.real(first) if jnp.iscomplexobj(first) else first, jnp.uint32)
 
 
-def touched(scratch: Array, places: Array, array: Array, columns: Sequence[int]) -> Any:
+def touched(places: Array, array: Array, columns: Sequence[int]) -> Array:
     """Row numbers of an array, once a CPU has these rows in its cache; elsewhere nothing.
 
     What is made of a row keeps the processor from coming to the next one, so it waits for memory
-    row by row. A loop that only reads waits for many rows at a time.
+    row by row. A loop that only reads waits for many rows at a time. The loop is one of its own
+    where the result is `computed_once`.
 
     Args:
-      scratch: that of `computed_once`.
       places: uint32 [B], below 2^31.
       array: of 32-bit numbers, [rows, W].
       columns: one in each cache line that is wanted.
-
-    Returns:
-      `places`, and the scratch that they are in.
     """
 
     def read(places: Array, array: Array) -> Array:
@@ -136,5 +133,4 @@ def touched(scratch: Array, places: Array, array: Array, columns: Sequence[int])
             places = jnp.minimum(places, word | np.uint32(2**31))  # no compiler sees through it
         return places
 
-    places = jax.lax.platform_dependent(places, array, cpu=read, default=lambda places, _: places)
-    return computed_once(scratch, places, reads=array.size)
+    return jax.lax.platform_dependent(places, array, cpu=read, default=lambda places, _: places)

@@ -29,12 +29,14 @@ def descend(seed: Array, stored: Sequence[Array], mass: Array, fine: Array) -> t
     mass, fine, _ = computed_once(seed, mass, fine)
     residual = jnp.where(mass < levels.total(list(root[0])), jnp.maximum(mass, 0), jnp.inf)
     node, residual, leaf = _choose(list(root[0]), residual, fine)
-    reads, unread, last, rows = 0, seed, seed, seed
+    reads, unread, last = 0, seed, seed
     for level in (*reversed(above), *reversed(stored)):
         row, residual, written = computed_once(unread, node, residual, reads=reads)
-        unread, last = last, written  # a level later, nothing reads it any more
+        unread, last = last, written  # one call later, nothing reads it any more
         if level.size >= FAR:
-            row, rows = touched(rows, row, level, columns=(0,))
+            row = touched(row, level, columns=(0,))
+            row, residual, written = computed_once(unread, row, residual, reads=level.size)
+            unread, last = last, written
         child, residual, leaf = _choose(levels.children(level, row), residual, fine)
         node, reads = row * np.uint32(GROUP) + child, level.size
     node, leaf, _ = computed_once(unread, node, leaf, reads=reads)

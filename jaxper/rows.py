@@ -105,7 +105,8 @@ def _words_of(words: Array, slots: Array, widths: tuple[int, ...]) -> list[Array
         places = slots.astype(jnp.uint32)
         if words.size >= FAR:
             lines = range(0, words.shape[1], WORDS_OF_A_LINE)
-            places, _ = _xla.touched(slots[0], places, words, lines)
+            places = _xla.touched(places, words, lines)
+            places, _ = _xla.computed_once(slots[0], places, reads=words.size)
         batch = words.at[places].get(mode="promise_in_bounds")
         return cut(_xla.computed_once(slots[0], batch, reads=words.size)[0])
 
