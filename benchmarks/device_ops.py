@@ -172,7 +172,7 @@ def cases() -> Iterator[Case]:
     """All of them, with their bounds."""
     tree = jax.eval_shape(lambda: sum_tree.init(CAPACITY))
     indices = array(BATCH, dtype=jnp.int32)
-    yield Case("sum_tree.set", 13, sum_tree.set, (tree, indices, PRIORITIES), tree)
+    yield Case("sum_tree.set", 7, sum_tree.set, (tree, indices, PRIORITIES), tree)
     yield Case("sum_tree.find", 7, sum_tree.find, (tree, PRIORITIES))
     names = ("add", "sample", "update_priorities", "get", "probabilities", "size")
     names = (*names, "reset_priorities", "stats")

@@ -103,9 +103,10 @@ def _buffer(scratch: Array, rows: Array) -> Array:
     shape = (len(rows) + 1, rows.shape[1])
     if scratch.shape == shape and scratch.dtype == rows.dtype:
         return scratch
-    place = (_number(scratch) & 1).astype(jnp.int32)
+    number = _number(scratch)
+    filled = jnp.full(shape, number, rows.dtype)  # of zeros, all would be ready at once
     one = jnp.ones((1, 1), rows.dtype)
-    return jax.lax.dynamic_update_slice(jnp.zeros(shape, rows.dtype), one, (place, 0))
+    return jax.lax.dynamic_update_slice(filled, one, ((number & 1).astype(jnp.int32), 0))
 
 
 def _number(array: Array) -> Array:
