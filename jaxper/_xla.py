@@ -38,10 +38,11 @@ def computed_once(scratch: Array, *values: Array, reads: int = 0) -> tuple[Array
     scatter, and a complex number carries two values through one kernel. Elsewhere this is nothing.
 
     Args:
-      scratch: a number of 32 bits that XLA does not know, [], but not one computed from the values;
-        or the scratch of an earlier call whose values nothing needs any more: these are written
-        over it. From numbers XLA would make a scratch per call and all of them early, and where
-        more than eight operations are ready it wakes a second thread.
+      scratch: an array of 32-bit numbers whose first one XLA does not know; not the values, but
+        best something that is known no earlier than they can be computed. Or the scratch of an
+        earlier call whose values nothing needs any more: these are written over it. So no scratch
+        is ready early: where more than eight operations are, XLA wakes its second thread, which
+        takes longer than all of them.
       values: one array [B] or [B, W], or two [B].
       reads: size of the array from which they are gathered.
 
@@ -104,7 +105,7 @@ def _buffer(scratch: Array, rows: Array) -> Array:
     if scratch.shape == shape and scratch.dtype == rows.dtype:
         return scratch
     number = _number(scratch)
-    filled = jnp.full(shape, number, rows.dtype)  # of zeros, all would be ready at once
+    filled = jnp.full(shape, number, rows.dtype)
     one = jnp.ones((1, 1), rows.dtype)
     return jax.lax.dynamic_update_slice(filled, one, ((number & 1).astype(jnp.int32), 0))
 

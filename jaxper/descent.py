@@ -13,11 +13,13 @@ from jaxper.levels import GROUP
 FAR = 2**19  # leaves or sums: so many lie outside of the caches near a core
 
 
-def descend(seed: Array, stored: Sequence[Array], mass: Array, fine: Array) -> tuple[Array, Array]:
+def descend(
+    scratch: Array, stored: Sequence[Array], mass: Array, fine: Array
+) -> tuple[Array, Array]:
     """Finds the leaf at `mass + fine`, a sum of two float32 that one float32 could not hold.
 
     Args:
-      seed: that of `computed_once`.
+      scratch: that of `computed_once`.
       stored: the leaves and the levels of sums above them, float32 [groups, GROUP] each.
       mass: float32 [B]; at or above the total it finds the last leaf above 0.
       fine: float32 [B], at least 0, small beside the total.
@@ -26,10 +28,10 @@ def descend(seed: Array, stored: Sequence[Array], mass: Array, fine: Array) -> t
       The indices, int32 [B], and the leaves there, float32 [B].
     """
     *above, root = levels.above(stored[-1], levels.total)
-    mass, fine, _ = computed_once(seed, mass, fine)
+    mass, fine, _ = computed_once(scratch, mass, fine)
     residual = jnp.where(mass < levels.total(list(root[0])), jnp.maximum(mass, 0), jnp.inf)
     node, residual, leaf = _choose(list(root[0]), residual, fine)
-    reads, unread, last = 0, seed, seed
+    reads, unread, last = 0, scratch, scratch
     for level in (*reversed(above), *reversed(stored)):
         row, residual, written = computed_once(unread, node, residual, reads=reads)
         unread, last = last, written  # one call later, nothing reads it any more

@@ -16,30 +16,30 @@ FEW = 64  # rows that every backend compares, and
 FEW_ON_A_GPU = 2048  # those that only a CPU does not
 
 
-def last_rows(seed: Array, leaves: Array, indices: Array) -> tuple[Array, Array]:
+def last_rows(scratch: Array, leaves: Array, indices: Array) -> tuple[Array, Array]:
     """Which rows are the last of their index, bool [B], and the leaves to write to.
 
     Args:
-      seed: that of `computed_once`.
+      scratch: that of `computed_once`.
       leaves: float32 [groups, GROUP].
       indices: uint32 [B], of leaves or out of range.
     """
     if indices.size <= FEW:
-        return _compared(seed, leaves, indices)
+        return _compared(scratch, leaves, indices)
     if indices.size <= FEW_ON_A_GPU:
-        return jax.lax.platform_dependent(seed, leaves, indices, cpu=_claimed, default=_compared)
-    return _claimed(seed, leaves, indices)
+        return jax.lax.platform_dependent(scratch, leaves, indices, cpu=_claimed, default=_compared)
+    return _claimed(scratch, leaves, indices)
 
 
-def _compared(seed: Array, leaves: Array, indices: Array) -> tuple[Array, Array]:
+def _compared(scratch: Array, leaves: Array, indices: Array) -> tuple[Array, Array]:
     row = jax.lax.iota(jnp.int32, indices.size)
     indices = jax.lax.optimization_barrier(indices)  # else a GPU writes all pairs to memory
     same = indices[:, None] == indices[None]
     return leaves, jnp.max(jnp.where(same, row[None], 0), axis=1) == row
 
 
-def _claimed(seed: Array, leaves: Array, indices: Array) -> tuple[Array, Array]:
+def _claimed(scratch: Array, leaves: Array, indices: Array) -> tuple[Array, Array]:
     claims = -1 - jax.lax.iota(jnp.float32, indices.size)  # below every leaf
     flat = leaves.ravel().at[indices].min(claims, mode="drop")
     leaves = flat.reshape(leaves.shape)
-    return leaves, levels.read(seed, leaves, indices) == claims
+    return leaves, levels.read(scratch, leaves, indices) == claims

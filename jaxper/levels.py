@@ -30,13 +30,13 @@ def build(level: Array, reduce: Reduce) -> tuple[Array, ...]:
 
 
 def refresh(
-    seed: Array, parents: tuple[Array, ...], level: Array, groups: Array, reduce: Reduce
+    scratch: Array, parents: tuple[Array, ...], level: Array, groups: Array, reduce: Reduce
 ) -> tuple[Array, ...]:
     """`parents` of `level` after a write to its rows `groups`, uint32 [B].
 
-    `seed` is that of `computed_once`.
+    `scratch` is that of `computed_once`.
     """
-    levels, scratch = [], seed
+    levels = []
     for parent in parents:
         reduced = reduce(children(level, groups))
         values, scratch = computed_once(scratch, reduced, reads=level.size)
@@ -66,10 +66,10 @@ def _by_rows(level: Array, rows: Array) -> list[Array]:
     return [gathered[:, k] for k in range(GROUP)]
 
 
-def read(seed: Array, level: Array, places: Array) -> Array:
+def read(scratch: Array, level: Array, places: Array) -> Array:
     """What stands at uint32 `places` of a level; at one out of range its last."""
     values = level.ravel().at[places].get(mode="clip")
-    return computed_once(seed, values, reads=level.size)[0]
+    return computed_once(scratch, values, reads=level.size)[0]
 
 
 def above(level: Array, reduce: Reduce) -> list[Array]:

@@ -59,10 +59,12 @@ def add(
         )
     leaves = leaf_of(priorities, state.alpha, replay.epsilon, replay.capacity)
     leaves = jnp.where(changes.live, leaves, 0)
+    tree = sum_tree.write(state.tree, changes.slots, leaves)
+    written = tree.live.astype(jnp.float32)  # else what follows is ready early, see `computed_once`
     return state._replace(
-        next_id=ring.advance(state.next_id, changes.count, replay.capacity),
-        stored=ring.stored_after(state.stored, changes.count, replay.capacity),
-        tree=sum_tree.write(state.tree, changes.slots, leaves),
+        next_id=after(ring.advance(state.next_id, changes.count, replay.capacity), written),
+        stored=after(ring.stored_after(state.stored, changes.count, replay.capacity), written),
+        tree=tree,
         storage=storage,
     )
 

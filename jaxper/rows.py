@@ -106,9 +106,9 @@ def _words_of(words: Array, slots: Array, widths: tuple[int, ...]) -> list[Array
         if words.size >= FAR:
             lines = range(0, words.shape[1], WORDS_OF_A_LINE)
             places = _xla.touched(places, words, lines)
-            places, _ = _xla.computed_once(slots[0], places, reads=words.size)
+            places, _ = _xla.computed_once(slots, places, reads=words.size)
         batch = words.at[places].get(mode="promise_in_bounds")
-        return cut(_xla.computed_once(slots[0], batch, reads=words.size)[0])
+        return cut(_xla.computed_once(slots, batch, reads=words.size)[0])
 
     def one_by_one(words: Array, slots: Array) -> list[Array]:
         return [_columns(words, slots, a, width) for a, width in zip(starts, widths, strict=True)]

@@ -171,7 +171,7 @@ def _set(tree: SumTree, indices: Array, values: Array) -> SumTree:
 
 def _get(tree: SumTree, indices: Array) -> Array:
     """`get` for uint32 indices that are in range or `OUT`."""
-    return jnp.where(indices == OUT, 0, levels.read(tree.live, tree.leaves, indices))
+    return jnp.where(indices == OUT, 0, levels.read(indices, tree.leaves, indices))
 
 
 @partial(jax.jit, inline=True, static_argnames="positive")
@@ -184,8 +184,8 @@ def replace(tree: SumTree, indices: Array, values: Array, positive: bool) -> Sum
       values: float32 [B].
       positive: whether all values are known to be above 0 too.
     """
-    indices, _ = computed_once(tree.live, after(indices, _ready(tree)))
-    leaves, last = duplicates.last_rows(tree.live, tree.leaves, indices)
+    indices, _ = computed_once(values, after(indices, _ready(tree)))
+    leaves, last = duplicates.last_rows(values, tree.leaves, indices)
     indices = jnp.where(last, indices, OUT)
     change = 0 if positive else _change(indices, values, 1)
     return _put(tree, leaves, indices, values, change)
@@ -212,10 +212,10 @@ def _put(tree: SumTree, leaves: Array, indices: Array, values: Array, change: Ar
     """The tree with `values` at `indices` of `leaves`, no index twice but `OUT`."""
     flat = leaves.ravel().at[indices].set(values, mode="drop", unique_indices=True)
     leaves, groups = flat.reshape(leaves.shape), indices // GROUP
-    sums = levels.refresh(tree.live, tree.sums, leaves, groups, levels.total)
+    sums = levels.refresh(values, tree.sums, leaves, groups, levels.total)
     highest, minima = [(leaves, *sums)[-1]], tree.minima
     if minima is not None:
-        minima = levels.refresh(tree.live, minima, leaves, groups, levels.smallest)
+        minima = levels.refresh(values, minima, leaves, groups, levels.smallest)
         highest.append((leaves, *minima)[-1])
     live = after(tree.live + change, *(level[0, 0] for level in highest))
     live = jax.lax.optimization_barrier(live)  # else a GPU reads the level again where it is used
