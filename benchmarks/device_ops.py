@@ -155,7 +155,7 @@ def steps() -> Iterator[Case]:
     stream = PrioritizedReplay(CAPACITY, view=Transitions(num_envs=16, n_step=3))
     state = jax.eval_shape(stream.init, STEP)
     arguments = (state, rows(STEP, ADDED // 16, 16), KEY)
-    yield Case("step, stream of 3-step returns", 33, step(stream), arguments, state)
+    yield Case("step, stream of 3-step returns", 32, step(stream), arguments, state)
     small = PrioritizedReplay(2**12)
     state = jax.eval_shape(jax.vmap(lambda _: small.init(VECTORS)), jnp.zeros(256))
     keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 256))
