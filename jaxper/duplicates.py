@@ -39,7 +39,7 @@ def _compared(scratch: Array, leaves: Array, indices: Array) -> tuple[Array, Arr
 
 
 def _claimed(scratch: Array, leaves: Array, indices: Array) -> tuple[Array, Array]:
-    claims = -1 - jax.lax.iota(jnp.float32, indices.size)  # below every leaf
+    claims = -jax.lax.iota(jnp.float32, indices.size)  # at most as large as any leaf
     flat = leaves.ravel().at[indices].min(claims, mode="drop")
     leaves = flat.reshape(leaves.shape)
     return leaves, levels.read(scratch, leaves, indices) == claims
