@@ -130,9 +130,10 @@ def touched(places: Array, array: Array, columns: Sequence[int]) -> Array:
     """
 
     def read(places: Array, array: Array) -> Array:
-        for column in columns:
-            word = _as(array.at[places, column].get(mode="promise_in_bounds"), jnp.uint32)
-            places = jnp.minimum(places, word | np.uint32(2**31))  # no compiler sees through it
+        words = [array.at[places, column].get(mode="promise_in_bounds") for column in columns]
+        for word in words:  # not between the reads: then each would wait for the one before
+            at_least = _as(word, jnp.uint32) | np.uint32(2**31)
+            places = jnp.minimum(places, at_least)  # no compiler sees through it
         return places
 
     return jax.lax.platform_dependent(places, array, cpu=read, default=lambda places, _: places)
