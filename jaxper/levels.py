@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxper._xla import computed_once
+from jaxper._xla import after, computed_once
 
 GROUP = 16  # children per node
 TOP = 256  # rows of the highest level that is stored
@@ -30,20 +30,38 @@ def build(level: Array, reduce: Reduce) -> tuple[Array, ...]:
 
 
 def refresh(
-    scratch: Array, parents: tuple[Array, ...], level: Array, groups: Array, reduce: Reduce
-) -> tuple[Array, ...]:
-    """`parents` of `level` after a write to its rows `groups`, uint32 [B].
+    scratch: Array,
+    parents: Sequence[tuple[Array, ...]],
+    leaves: Array,
+    groups: Array,
+    reduces: Sequence[Reduce],
+) -> list[tuple[Array, ...]]:
+    """The `parents` of `leaves` by one or two reductions after a write to their rows `groups`.
 
-    `scratch` is that of `computed_once`.
+    Args:
+      scratch: that of `computed_once`, which both reductions go through side by side.
+      parents: for each reduction the levels that are stored.
+      leaves: float32 [groups, GROUP].
+      groups: uint32 [B].
+      reduces: the reductions.
     """
-    levels = []
-    for parent in parents:
-        reduced = reduce(children(level, groups))
-        values, scratch = computed_once(scratch, reduced, reads=level.size)
-        level = parent.ravel().at[groups].set(values, mode="drop").reshape(parent.shape)
-        groups = groups // GROUP
-        levels.append(level)
-    return tuple(levels)
+    below = [leaves] * len(reduces)
+    written: list[tuple[Array, ...]] = [()] * len(reduces)
+    # Known to be the same rows, XLA would gather them for both reductions, and fuse with neither.
+    rows = [groups, after(groups, leaves[0, 0])][: len(reduces)]
+    for stored in zip(*parents, strict=True):
+        reduced = [
+            reduce(children(level, row))
+            for reduce, level, row in zip(reduces, below, rows, strict=True)
+        ]
+        *values, scratch = computed_once(scratch, *reduced, reads=below[0].size)
+        below = [
+            level.ravel().at[row].set(new, mode="drop").reshape(level.shape)
+            for level, row, new in zip(stored, rows, values, strict=True)
+        ]
+        written = [(*done, level) for done, level in zip(written, below, strict=True)]
+        rows = [row // GROUP for row in rows]
+    return written
 
 
 def children(level: Array, rows: Array) -> list[Array]:

@@ -15,7 +15,6 @@ from jax.experimental import checkify
 from jax.typing import ArrayLike
 
 from jaxper import axis, ring, strata, sum_tree
-from jaxper._xla import after
 from jaxper.importance import importance_weights, normalised_weights
 from jaxper.priority import is_priority, leaf_of
 from jaxper.views import Sample
@@ -59,14 +58,10 @@ def add(
         )
     leaves = leaf_of(priorities, state.alpha, replay.epsilon, replay.capacity)
     leaves = jnp.where(changes.live, leaves, 0)
-    tree = sum_tree.write(state.tree, changes.slots, leaves)
-    written = tree.live.astype(jnp.float32)  # else what follows is ready early, see `computed_once`
-    return state._replace(
-        next_id=after(ring.advance(state.next_id, changes.count, replay.capacity), written),
-        stored=after(ring.stored_after(state.stored, changes.count, replay.capacity), written),
-        tree=tree,
-        storage=storage,
-    )
+    next_id = ring.advance(state.next_id, changes.count, replay.capacity)
+    stored = ring.stored_after(state.stored, changes.count, replay.capacity)
+    tree, late = sum_tree.write(state.tree, changes.slots, leaves, next_id, stored)
+    return state._replace(next_id=late[0], stored=late[1], tree=tree, storage=storage)
 
 
 @partial(jax.jit, inline=True, static_argnames=("batch_size", "axis_name"))
@@ -103,19 +98,19 @@ def update(
     good = _checked(priorities, kept)
     live = _leaves_of(replay, state, ids) > 0
     valid = kept & good & live
-    max_priority = jnp.max(priorities, initial=state.max_priority, where=valid)
-    rejected = jnp.sum(kept & ~good, dtype=jnp.uint32)
-    stale = jnp.sum(kept & good & ~live, dtype=jnp.uint32)
     slots = jnp.where(valid, ring.slot_of(ids, replay.capacity).astype(jnp.uint32), sum_tree.OUT)
     leaves = leaf_of(priorities, state.alpha, replay.epsilon, replay.capacity)
+    numbers = (
+        state.next_id,  # so an add that follows waits for the batch the priorities come from
+        jnp.max(priorities, initial=state.max_priority, where=valid),
+        plus(state.rejected, jnp.sum(kept & ~good, dtype=jnp.uint32)),
+        plus(state.stale, jnp.sum(kept & good & ~live, dtype=jnp.uint32)),
+    )
+    positive = replay.epsilon > 0
+    tree, late = sum_tree.replace(state.tree, slots, leaves, *numbers, positive=positive)
+    next_id, max_priority, rejected, stale = late
     return state._replace(
-        # An add that follows waits for the priorities, so for the batch they were computed from.
-        next_id=after(state.next_id, max_priority),
-        max_priority=max_priority,
-        # So do the counters: under vmap, what shares an operand is one operation on a GPU.
-        rejected=plus(after(state.rejected, max_priority), rejected),
-        stale=plus(after(state.stale, max_priority), stale),
-        tree=sum_tree.replace(state.tree, slots, leaves, positive=replay.epsilon > 0),
+        next_id=next_id, max_priority=max_priority, rejected=rejected, stale=stale, tree=tree
     )
 
 

@@ -6,6 +6,7 @@ import numpy as np
 from jax import Array
 
 from jaxper import sum_tree
+from jaxper._xla import after
 
 STRATEGIES = ("stratified", "iid")
 ONE_WORD = 256  # slices from which on one random word is enough: then the total has 2^40 places
@@ -27,6 +28,7 @@ def draw(key: Array, batch_size: int, total: Array, strategy: str) -> tuple[Arra
     Returns:
       float32 [B] twice: mass, and what is to be added to it.
     """
+    key = _late(key, total)
     if strategy == "stratified" and batch_size >= ONE_WORD:
         coarse = _words(key, batch_size)
         fine = coarse << _step_bits(batch_size)
@@ -35,6 +37,14 @@ def draw(key: Array, batch_size: int, total: Array, strategy: str) -> tuple[Arra
     if strategy == "iid":
         return within_slices(np.zeros(batch_size), 1, total, coarse, fine)
     return within_slices(spread_order(batch_size), batch_size, total, coarse, fine)
+
+
+def _late(key: Array, total: Array) -> Array:
+    """`key`, on a CPU not known before the total is: see `computed_once`."""
+    jax.random.split(key)  # is left out when compiled, but JAX's check for reused keys needs it
+    data = jax.random.key_data(key)
+    data = jax.lax.platform_dependent(data, total, cpu=after, default=lambda data, _: data)
+    return jax.random.wrap_key_data(data, impl=jax.random.key_impl(key))
 
 
 def _words(key: Array, count: int) -> Array:

@@ -166,7 +166,7 @@ def _set(tree: SumTree, indices: Array, values: Array) -> SumTree:
         tree.live, tree.leaves, after(indices, before, _ready(tree))
     )
     indices = jnp.where(last, indices, OUT)
-    return _put(tree, leaves, indices, values, _change(indices, values, before))
+    return _put(tree, leaves, indices, values, _change(indices, values, before))[0]
 
 
 def _get(tree: SumTree, indices: Array) -> Array:
@@ -175,31 +175,42 @@ def _get(tree: SumTree, indices: Array) -> Array:
 
 
 @partial(jax.jit, inline=True, static_argnames="positive")
-def replace(tree: SumTree, indices: Array, values: Array, positive: bool) -> SumTree:
+def replace(
+    tree: SumTree, indices: Array, values: Array, *numbers: Array, positive: bool
+) -> tuple[SumTree, tuple[Array, ...]]:
     """`set` where all leaves are above 0.
 
     Args:
       tree: the tree to write to.
       indices: uint32 [B] in range or `OUT`, B at least 1.
       values: float32 [B].
+      numbers: [] each, that shall wait for the tree.
       positive: whether all values are known to be above 0 too.
+
+    Returns:
+      The tree, and the numbers, known once it is written.
     """
     indices, _ = computed_once(values, after(indices, _ready(tree)))
     leaves, last = duplicates.last_rows(values, tree.leaves, indices)
     indices = jnp.where(last, indices, OUT)
     change = 0 if positive else _change(indices, values, 1)
-    return _put(tree, leaves, indices, values, change)
+    return _put(tree, leaves, indices, values, change, *numbers)
 
 
 @partial(jax.jit, inline=True)
-def write(tree: SumTree, indices: Array, values: Array) -> SumTree:
-    """`set` for uint32 indices that are in range and differ from each other, or are `OUT`."""
+def write(
+    tree: SumTree, indices: Array, values: Array, *numbers: Array
+) -> tuple[SumTree, tuple[Array, ...]]:
+    """`set` for uint32 indices that are in range and differ from each other, or are `OUT`.
+
+    It returns the numbers, [] each, too: known once the tree is written.
+    """
     if not indices.size:
-        return tree
+        return tree, numbers
     before = _get(tree, indices)
     change = _change(indices, values, before)
     indices = after(indices, change.astype(jnp.float32), _ready(tree))
-    return _put(tree, tree.leaves, indices, values, change)
+    return _put(tree, tree.leaves, indices, values, change, *numbers)
 
 
 def _change(indices: Array, values: Array, before: Array | int) -> Array:
@@ -208,18 +219,29 @@ def _change(indices: Array, values: Array, before: Array | int) -> Array:
     return jnp.sum(jnp.where(indices == OUT, 0, more), dtype=jnp.int32)
 
 
-def _put(tree: SumTree, leaves: Array, indices: Array, values: Array, change: ArrayLike) -> SumTree:
-    """The tree with `values` at `indices` of `leaves`, no index twice but `OUT`."""
+def _put(
+    tree: SumTree,
+    leaves: Array,
+    indices: Array,
+    values: Array,
+    change: ArrayLike,
+    *numbers: Array,
+) -> tuple[SumTree, tuple[Array, ...]]:
+    """The tree with `values` at `indices` of `leaves`, no index twice but `OUT`.
+
+    The numbers, and how many leaves are above 0, read the highest levels: a GPU computes what reads
+    the same array in one operation.
+    """
     flat = leaves.ravel().at[indices].set(values, mode="drop", unique_indices=True)
     leaves, groups = flat.reshape(leaves.shape), indices // GROUP
-    sums = levels.refresh(values, tree.sums, leaves, groups, levels.total)
-    highest, minima = [(leaves, *sums)[-1]], tree.minima
-    if minima is not None:
-        minima = levels.refresh(values, minima, leaves, groups, levels.smallest)
-        highest.append((leaves, *minima)[-1])
-    live = after(tree.live + change, *(level[0, 0] for level in highest))
-    live = jax.lax.optimization_barrier(live)  # else a GPU reads the level again where it is used
-    return SumTree(leaves, sums, minima, live, tree.capacity)
+    parents, reduces = [tree.sums], [levels.total]
+    if tree.minima is not None:
+        parents, reduces = [*parents, tree.minima], [*reduces, levels.smallest]
+    sums, *minima = levels.refresh(values, parents, leaves, groups, reduces)
+    reads = [(leaves, *stored)[-1][0, 0] for stored in (sums, *minima)]
+    late = [after(number, *reads) for number in (tree.live + change, *numbers)]
+    live, *late = jax.lax.optimization_barrier(late)  # else a GPU reads the levels at each use
+    return SumTree(leaves, sums, minima[0] if minima else None, live, tree.capacity), tuple(late)
 
 
 def _ready(tree: SumTree) -> Array:

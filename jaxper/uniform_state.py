@@ -35,7 +35,7 @@ def add(replay: UniformReplay, state: UniformState, items: Any, mask: Array | No
     storage, changes = replay.view.write(state.storage, state.next_id, state.stored, items, mask)
     tree = state.tree
     if tree != ():
-        tree = sum_tree.write(tree, changes.slots, changes.live.astype(jnp.float32))
+        tree, _ = sum_tree.write(tree, changes.slots, changes.live.astype(jnp.float32))
     return state._replace(
         next_id=ring.advance(state.next_id, changes.count, replay.capacity),
         stored=ring.stored_after(state.stored, changes.count, replay.capacity),

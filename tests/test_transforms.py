@@ -55,6 +55,15 @@ def test_equal_configs_are_traced_once():
         step(replay, replay.init(ITEM, alpha=alpha), jax.random.key(0))
 
 
+@pytest.mark.parametrize("replay", [REPLAYS[0], REPLAYS[2]], ids=repr)
+def test_a_key_used_twice_is_noticed(replay):
+    state, key = replay.init(ITEM), jax.random.key(0)
+    with jax.debug_key_reuse(True):
+        replay.sample(state, key, 3)
+        with pytest.raises(jax.errors.KeyReuseError):
+            replay.sample(state, key, 3)
+
+
 def test_beta_may_be_traced():
     replay = REPLAYS[0]
     state = add(replay, replay.init(ITEM), jax.random.key(0))

@@ -1,0 +1,43 @@
+"""How many operations of a compiled loop can run at the same time on a CPU."""
+
+import re
+
+import jax
+
+_FREE = {"bitcast", "constant", "get-tuple-element", "parameter", "tuple"}  # XLA runs nothing
+_LINE = re.compile(r"\s+(?:ROOT )?%([\w.-]+) = .*? ([a-z-]+)\((.*?)\)(?:, |$)")
+
+
+def most(function, *arguments):
+    """The most that wait while one runs: XLA gives half to another thread from nine on.
+
+    They are taken in the order in which they become ready, as XLA takes them.
+    """
+    text = jax.jit(function).lower(*arguments).compile().as_text()
+    needs = _operands(_longest_loop_body(text))
+    waiting, started, done = [], set(), set()
+    longest = 0
+    while True:
+        ready = [name for name in needs if name not in started and needs[name] <= done]
+        waiting += ready
+        started.update(ready)
+        if not waiting:
+            return longest
+        done.add(waiting.pop(0))
+        longest = max(longest, len(waiting))
+
+
+def _longest_loop_body(text):
+    names = re.findall(r" while\(.*body=(%[\w.-]+)", text)
+    return max((text[text.index(f"\n{name} ") :].split("\n}", 1)[0] for name in names), key=len)
+
+
+def _operands(body):
+    """Of each operation those whose results it needs, in the order of the program."""
+    lines = [match for match in map(_LINE.match, body.splitlines()) if match]
+    reads = {line[1]: set(re.findall(r"%([\w.-]+)", line[3])) for line in lines}
+    free = {line[1] for line in lines if line[2] in _FREE}
+    for line in lines:  # operands stand above their users
+        known = reads[line[1]] & reads.keys()
+        reads[line[1]] = known - free | {name for seen in known & free for name in reads[seen]}
+    return {name: needed for name, needed in reads.items() if name not in free}

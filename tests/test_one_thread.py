@@ -1,0 +1,59 @@
+"""A step of a small batch stays on one thread of a CPU: to wake another takes longer than it.
+
+XLA hands half of what is ready to another thread as soon as more than eight operations are.
+"""
+
+import jax
+import jax.numpy as jnp
+import pytest
+import ready
+from training import STEP
+
+from jaxper import PrioritizedReplay, Transitions, UniformReplay
+
+ADDED, MOST = 64, 8
+TRANSITION = {
+    "observation": jax.ShapeDtypeStruct((8,), jnp.float32),
+    "action": jax.ShapeDtypeStruct((), jnp.int32),
+    "reward": jax.ShapeDtypeStruct((), jnp.float32),
+    "next_observation": jax.ShapeDtypeStruct((8,), jnp.float32),
+}
+STREAM = Transitions(num_envs=16, n_step=3, frame_stack=2)
+LARGE = PrioritizedReplay(2**20)
+CASES = [
+    (PrioritizedReplay(2**14), TRANSITION, 32),
+    (PrioritizedReplay(2**14, normalize="buffer"), TRANSITION, 32),
+    (LARGE, TRANSITION, 256),
+    (PrioritizedReplay(2**20, view=STREAM), STEP, 32),
+]
+SLOW = [
+    (LARGE, TRANSITION, 32),
+    (PrioritizedReplay(10**7), TRANSITION, 256),
+    (PrioritizedReplay(2**20, normalize="buffer"), TRANSITION, 256),
+    (PrioritizedReplay(2**20, strategy="iid", normalize="none"), TRANSITION, 256),
+    (UniformReplay(2**14, view=STREAM), STEP, 32),
+]
+pytestmark = pytest.mark.skipif(jax.default_backend() != "cpu", reason="it is about a CPU")
+CASES += [pytest.param(*case, marks=pytest.mark.slow) for case in SLOW]
+
+
+def steps(replay, batch):
+    """Add, draw, and re-prioritise with an error of all that was drawn, many times."""
+
+    def step(state, rows, key):
+        state = replay.add(state, rows)
+        sample = replay.sample(state, key, batch)
+        leaves = jax.tree.leaves((sample.items, sample.probabilities, sample.weights))
+        errors = sum(leaf.reshape(batch, -1).astype(jnp.float32).sum(axis=1) for leaf in leaves)
+        return replay.update_priorities(state, sample.ids, jnp.abs(errors)), jnp.sum(errors)
+
+    return lambda state, rows, keys: jax.lax.scan(lambda s, key: step(s, rows, key), state, keys)
+
+
+@pytest.mark.parametrize(("replay", "item", "batch"), CASES, ids=repr)
+def test_few_operations_are_ready_at_once(replay, item, batch):
+    lead = (ADDED,) if item is TRANSITION else (ADDED // 16, 16)
+    rows = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((*lead, *leaf.shape), leaf.dtype), item)
+    state = jax.eval_shape(replay.init, item)
+    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 10))
+    assert ready.most(steps(replay, batch), state, rows, keys) <= MOST
