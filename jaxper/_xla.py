@@ -130,7 +130,8 @@ def touched(places: Array, array: Array, columns: Sequence[int]) -> Array:
     """
 
     def read(places: Array, array: Array) -> Array:
-        words = [array.at[places, column].get(mode="promise_in_bounds") for column in columns]
+        rows = array.at[places].get(mode="promise_in_bounds")
+        words = [rows[:, column] for column in columns]
         for word in words:  # not between the reads: then each would wait for the one before
             at_least = _as(word, jnp.uint32) | np.uint32(2**31)
             places = jnp.minimum(places, at_least)  # no compiler sees through it
