@@ -73,6 +73,7 @@ def sample(
     beta: ArrayLike,
     axis_name: axis.Name,
 ) -> Sample:
+    state = jax.lax.stop_gradient(state)  # part of it would get lost where floats move as bits
     key, total = axis.own_key(key, axis_name), sum_tree.total(state.tree)
     mass, fine = strata.draw(key, batch_size, total, replay.strategy)
     slots, leaves = sum_tree.descend(state.tree, mass, fine)

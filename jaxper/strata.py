@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.custom_batching import custom_vmap
 
 from jaxper import sum_tree
 from jaxper._xla import after
@@ -40,11 +41,21 @@ def draw(key: Array, batch_size: int, total: Array, strategy: str) -> tuple[Arra
 
 
 def _late(key: Array, total: Array) -> Array:
-    """`key`, on a CPU not known before the total is: see `computed_once`."""
+    """`key`, for one replay on a CPU not known before the total is: see `computed_once`."""
     jax.random.split(key)  # is left out when compiled, but JAX's check for reused keys needs it
-    data = jax.random.key_data(key)
-    data = jax.lax.platform_dependent(data, total, cpu=after, default=lambda data, _: data)
+    data = _late_data(jax.random.key_data(key), total)
     return jax.random.wrap_key_data(data, impl=jax.random.key_impl(key))
+
+
+@custom_vmap
+def _late_data(data: Array, total: Array) -> Array:
+    return jax.lax.platform_dependent(data, total, cpu=after, default=lambda data, _: data)
+
+
+@_late_data.def_vmap
+def _at_once(_: int, batched: list[bool], data: Array, __: Array) -> tuple[Array, bool]:
+    """Side by side, replays are long enough for two threads: the words need not wait."""
+    return data, batched[0]
 
 
 def _words(key: Array, count: int) -> Array:

@@ -64,6 +64,20 @@ def test_a_key_used_twice_is_noticed(replay):
             replay.sample(state, key, 3)
 
 
+def test_a_draw_is_a_constant_to_a_gradient():
+    replay = REPLAYS[0]
+    state = add(replay, replay.init(ITEM), jax.random.key(0))
+
+    def loss(factor):
+        ids = jnp.arange(12, dtype=jnp.uint32)
+        updated = replay.update_priorities(state, ids, factor * jnp.arange(1.0, 13.0))
+        sample = replay.sample(updated, jax.random.key(1), 8)
+        return jnp.sum(factor * sample.weights * sample.probabilities), sample
+
+    slope, sample = jax.grad(loss, has_aux=True)(2.0)
+    np.testing.assert_allclose(slope, np.sum(sample.weights * sample.probabilities), rtol=1e-6)
+
+
 def test_beta_may_be_traced():
     replay = REPLAYS[0]
     state = add(replay, replay.init(ITEM), jax.random.key(0))
