@@ -1,6 +1,6 @@
-"""A step of a small batch stays on one thread of a CPU: to wake another takes longer than it.
+"""Few operations of a step are ready at once: to wake another thread takes longer than they do.
 
-XLA hands half of what is ready to another thread as soon as more than eight operations are.
+XLA on a CPU hands half of what is ready to another thread once more than eight operations are.
 """
 
 import jax
