@@ -53,8 +53,8 @@ def _late_data(data: Array, total: Array) -> Array:
 
 
 @_late_data.def_vmap
-def _at_once(_: int, batched: list[bool], data: Array, __: Array) -> tuple[Array, bool]:
-    """Side by side, replays are long enough for two threads: the words need not wait."""
+def _at_once(replays: int, batched: list[bool], data: Array, total: Array) -> tuple[Array, bool]:
+    """Replays side by side are work enough for two threads: the words need not wait."""
     return data, batched[0]
 
 
