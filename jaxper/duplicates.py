@@ -1,17 +1,17 @@
 """Of rows that name the same leaf, the last one.
 
 Few rows are compared each with each. Many, and on a CPU also not so many, are told apart with
-the help of the leaves: each row writes its negative number at its index and the smallest stays, a
+the help of the leaves: each row writes a negative float at its index and the smallest stays, a
 scatter and no sort. Every leaf written over belongs to a last row, whose value it must get.
 """
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from jaxper import levels
 
-MOST = 2**24  # rows that float32 can number
 FEW = 64  # rows that every backend compares, and
 FEW_ON_A_GPU = 2048  # those that only a CPU does not
 
@@ -39,7 +39,13 @@ def _compared(scratch: Array, leaves: Array, indices: Array) -> tuple[Array, Arr
 
 
 def _claimed(scratch: Array, leaves: Array, indices: Array) -> tuple[Array, Array]:
-    claims = -jax.lax.iota(jnp.float32, indices.size)  # at most as large as any leaf
+    claims = _below_zero(jax.lax.iota(jnp.uint32, indices.size))
     flat = leaves.ravel().at[indices].min(claims, mode="drop")
     leaves = flat.reshape(leaves.shape)
     return leaves, levels.read(scratch, leaves, indices) == claims
+
+
+def _below_zero(numbers: Array) -> Array:
+    """Normal floats below 0, the smaller the larger the number, which is below 2^31 - 2^24."""
+    first = np.float32(-np.finfo(np.float32).tiny).view(np.uint32)
+    return jax.lax.bitcast_convert_type(first + numbers, jnp.float32)

@@ -89,8 +89,7 @@ def set(tree: SumTree, indices: ArrayLike, values: ArrayLike) -> SumTree:
       values: float32 [B], finite and at least 0, with a total below 2^127.
 
     Raises:
-      ValueError: `indices` and `values` differ in shape or have more than 2^24 rows, or the
-        indices are no integers.
+      ValueError: `indices` and `values` differ in shape, or the indices are no integers.
 
     >>> from jaxper import sum_tree
     >>> tree = sum_tree.set(sum_tree.init(3), jnp.array([0, 0, 7]), jnp.array([1.0, 2.0, 4.0]))
@@ -99,10 +98,6 @@ def set(tree: SumTree, indices: ArrayLike, values: ArrayLike) -> SumTree:
     """
     values = jnp.asarray(values, jnp.float32)
     _checks.same_shape("values", values, "indices", jnp.asarray(indices))
-    if values.size > duplicates.MOST:
-        raise ValueError(
-            f"one set takes at most {duplicates.MOST} rows, got {values.size}; split it"
-        )
     if not values.size:
         return tree
     return _set(tree, _in_range(tree, indices).ravel(), values.ravel())

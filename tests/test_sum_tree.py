@@ -9,7 +9,7 @@ import reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxper import sum_tree
+from jaxper import duplicates, sum_tree
 
 CAPACITIES = [1, 2, 3, 7, 8, 17, 1000]
 ROWS = 12  # one shape, so one compilation per capacity
@@ -49,6 +49,16 @@ def test_set_follows_numpy(capacity, data):
             if 0 <= i < capacity:
                 leaves[i] = value
         assert_consistent(tree, leaves)
+
+
+def test_rows_are_told_apart_beyond_what_float32_counts():
+    tree = tree_of([1.0, 2.0, 3.0])
+    indices = np.zeros(2**24 + 2, np.uint32)
+    indices[-2:] = 1  # as float32, row 2^24 + 1 would be 2^24 as well
+    leaves, last = duplicates.last_rows(tree.live, tree.leaves, jnp.array(indices))
+    assert np.flatnonzero(last).tolist() == [2**24 - 1, 2**24 + 1]
+    assert np.argmin(leaves[0, :3]) == 1  # the largest row number
+    assert float(leaves[0, 2]) == 3.0
 
 
 def test_stored_levels_are_refreshed_row_by_row():
