@@ -48,16 +48,28 @@ def runs(
         "update": lambda state, drawn, i: (update(state, ids[i], priorities[i]), drawn),
         "step": lambda state, drawn, i: step(state, i),
     }
-    return {name: _loop(held, body) for name, body in bodies.items()}
+    return {name: loop(held, body, work.at_a_time) for name, body in bodies.items()}
 
 
-def _loop(held: list[Any], body: Callable[[Any, Any, Any], tuple[Any, Any]]) -> Run:
-    """What runs `body` so many times on what is held. The batch is carried, so it is built."""
+def loop(held: list[Any], body: Callable[[Any, Any, Any], tuple[Any, Any]], at_a_time: int) -> Run:
+    """What runs `body` on what is held, `at_a_time` times for each run asked for.
+
+    These are a loop whose length XLA knows. After each turn of any other a GPU tells the host
+    whether it goes on, and waits, which takes longer than a draw.
+
+    Args:
+      held: a state and a batch. The batch is carried, so it is built.
+      body: state, batch and the number of the variant to state and batch.
+      at_a_time: how many.
+    """
+
+    def some(i: Any, held: Any) -> Any:
+        return jax.lax.fori_loop(
+            0, at_a_time, lambda j, held: body(*held, (i * at_a_time + j) % VARIANTS), held
+        )
 
     def looped(count: Any, state: Any, drawn: Any) -> tuple[Any, Any]:
-        return jax.lax.fori_loop(
-            0, count, lambda i, held: body(*held, i % VARIANTS), (state, drawn)
-        )
+        return jax.lax.fori_loop(0, count, some, (state, drawn))
 
     program = jax.jit(looped, donate_argnums=(1, 2))
 

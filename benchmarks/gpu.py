@@ -17,9 +17,12 @@ import numpy as np
 
 import jaxper
 from benchmarks import compiled, timing, with_flashbax, with_jaxper
-from benchmarks.work import VARIANTS, Run, Work, work
+from benchmarks.work import OPERATIONS, VARIANTS, Run, Work, work
+from jaxper import ring
 
-ADDED, BATCH = 64, 256
+ADDED, BATCH, LARGE_BATCH = 64, 256, 4096
+IMAGE = (84, 84, 4)
+AT_A_TIME = VARIANTS  # runs in one loop of known length
 ROUNDS, SECONDS = 9, 0.1
 
 
@@ -36,81 +39,94 @@ def compared(what: str, run: Run, against: str, other: Run) -> Line:
     """Both run in turn."""
     times = timing.interleaved({"this": run, "other": other}, ROUNDS, SECONDS)
     ratio = float(np.median(times["other"] / times["this"]))
-    return Line(what, float(np.median(times["this"])), against, ratio)
+    return Line(what, float(np.median(times["this"])) / AT_A_TIME, against, ratio)
 
 
-def without_items(capacity: int) -> dict[str, Run]:
-    """Runs of a replay whose items are one number: draws and updates, next to no gather."""
-    job = work(capacity, BATCH, ADDED)
-    return with_jaxper.contenders()[0].make(job._replace(rows={"reward": job.rows["reward"]}))
-
-
-def both(runs: dict[str, Run]) -> Run:
-    """A draw, then an update."""
-
-    def run(count: int) -> None:
-        runs["sample"](count)
-        runs["update"](count)
-
-    return run
+def work_of(capacity: int) -> Work:
+    """Small transitions, in batches of `BATCH`."""
+    return work(capacity, BATCH, ADDED)._replace(at_a_time=AT_A_TIME)
 
 
 def steps(capacity: int) -> Iterator[Line]:
     """Whole steps of small transitions."""
-    job = work(capacity, BATCH, ADDED)
+    job = work_of(capacity)
     own = with_jaxper.contenders()[0].make(job)
     if importlib.util.find_spec("flashbax") is None:
         times = timing.interleaved({"step": own["step"]}, ROUNDS, SECONDS)["step"]
-        yield Line("step", float(np.median(times)), "flashbax is not installed", float("nan"))
+        microseconds = float(np.median(times)) / AT_A_TIME
+        yield Line("step", microseconds, "flashbax is not installed", float("nan"))
         return
     flashbax = with_flashbax.contenders()[1]
     other = flashbax.make(job)
-    for operation in ("add", "sample", "update", "step"):
+    for operation in OPERATIONS:
         yield compared(operation, own[operation], flashbax.name, other[operation])
 
 
 def growth(capacities: list[int]) -> Iterator[Line]:
     """Draw and update at each capacity against the first."""
-    runs = [both(without_items(capacity)) for capacity in capacities]
+    runs = [without_items(capacity) for capacity in capacities]
     for capacity, run in zip(capacities, runs, strict=True):
-        what = f"sample + update of one number, {capacity:,} items"
+        what = f"sample and update without items, {capacity:,} of them"
         yield compared(what, run, f"{capacities[0]:,} items", runs[0])
 
 
-def images(capacity: int) -> Line:
-    """The gather of a batch of image pairs against a copy of the same bytes."""
-    shape = (84, 84, 4)
-    item = {name: jax.ShapeDtypeStruct(shape, jnp.uint8) for name in ("now", "next")}
+def without_items(capacity: int) -> Run:
+    """Draws and updates of a replay whose items are one number each, and are not asked for."""
+    job = work_of(capacity)
+    job = job._replace(rows={"reward": job.rows["reward"]})
+    replay = jaxper.PrioritizedReplay(capacity)
+    keys, priorities = jax.random.split(jax.random.key(1), VARIANTS), jnp.asarray(job.priorities)
+
+    def body(state: Any, _: Any, i: Any) -> tuple[Any, Any]:
+        drawn = replay.sample(state, keys[i], BATCH)
+        return replay.update_priorities(state, drawn.ids, priorities[i]), drawn.weights
+
+    held = [with_jaxper.full(replay, job), jnp.zeros(BATCH)]
+    return compiled.loop(held, body, AT_A_TIME)
+
+
+def images(capacity: int) -> Iterator[Line]:
+    """The gather of image pairs against a copy of as many that lie side by side."""
+    item = {name: jax.ShapeDtypeStruct(IMAGE, jnp.uint8) for name in ("now", "next")}
     replay = jaxper.PrioritizedReplay(capacity)
     state = replay.init(item)
-    ids = jax.random.randint(jax.random.key(0), (VARIANTS, BATCH), 0, capacity).astype(jnp.uint32)
-    batch = replay.get(state, ids[0])
+    for batch_size in (BATCH, LARGE_BATCH):
+        held, gather, copy = gather_and_copy(replay, state, batch_size)
+        yield compared(
+            f"gather of {batch_size} pairs of {'x'.join(map(str, IMAGE))} images, "
+            f"{ring.nbytes(held[1]) / 1e6:.1f} MB",
+            compiled.loop(held, gather, AT_A_TIME),
+            "a copy of as many side by side",
+            compiled.loop(held, copy, AT_A_TIME),
+        )
+        state = held[0]
 
-    def gather(i: Any, state: Any, batch: Any) -> Any:
-        return replay.get(state, ids[i])
 
-    def copy(i: Any, state: Any, batch: Any) -> Any:
-        return jax.tree.map(lambda leaf: leaf + jnp.uint8(1), batch)
-
-    return compared(
-        f"gather of {BATCH} pairs of {'x'.join(map(str, shape))} images",
-        _repeated(gather, state, batch),
-        "a copy of the same bytes",
-        _repeated(copy, state, batch),
+def gather_and_copy(
+    replay: jaxper.PrioritizedReplay, state: Any, batch_size: int
+) -> tuple[list[Any], Any, Any]:
+    """A state and a batch, and what fills the batch: from random places, and from one."""
+    ids = jax.random.randint(
+        jax.random.key(0), (VARIANTS, batch_size), 0, replay.capacity, jnp.int32
     )
+    starts = ids[:, 0] % (replay.capacity - batch_size)
 
+    def gather(state: Any, _: Any, i: Any) -> tuple[Any, Any]:
+        return state, jax.tree.leaves(replay.get(state, ids[i].astype(jnp.uint32)))
 
-def _repeated(function: Any, state: Any, batch: Any) -> Run:
-    def looped(count: Any, state: Any, batch: Any) -> Any:
-        return jax.lax.fori_loop(0, count, lambda i, b: function(i % VARIANTS, state, b), batch)
+    def copy(state: Any, _: Any, i: Any) -> tuple[Any, Any]:
+        return state, [
+            jax.lax.dynamic_slice_in_dim(leaf, starts[i], batch_size)
+            for leaf in state.storage.large
+        ]
 
-    program = jax.jit(looped)
-    return lambda count: jax.block_until_ready(program(np.int32(count), state, batch))
+    batch = [jnp.zeros((batch_size, *leaf.shape[1:]), leaf.dtype) for leaf in state.storage.large]
+    return [state, batch], gather, copy
 
 
 def side_by_side(capacity: int, replays: int) -> Line:
     """Steps of many replays under `vmap` against those of one."""
-    job = work(capacity, BATCH, ADDED)
+    job = work_of(capacity)
     return compared(
         f"step of {replays} replays of {capacity:,} under vmap",
         _vmapped(job, replays)["step"],
@@ -168,7 +184,7 @@ def main() -> None:
 def measured(arguments: Any) -> Iterator[Line]:
     yield from steps(arguments.capacity)
     yield from growth(arguments.growth)
-    yield images(arguments.images)
+    yield from images(arguments.images)
     yield side_by_side(arguments.replay_capacity, arguments.replays)
 
 

@@ -9,7 +9,7 @@ OPERATIONS = ("add", "sample", "update", "step")
 VARIANTS = 64  # different batches that an operation's runs go through in turn
 
 Rows = dict[str, np.ndarray]  # of a transition, leaves [B, ...]
-Run = Callable[[int], None]  # runs an operation so many times and returns when all is done
+Run = Callable[[int], None]  # runs an operation so often (`Work.at_a_time`), then returns
 
 
 class Work(NamedTuple):
@@ -21,6 +21,7 @@ class Work(NamedTuple):
     ids: np.ndarray  # int32 [VARIANTS, batch_size], of items to update, drawn at random
     priorities: np.ndarray  # float32 [VARIANTS, batch_size]
     filling: np.ndarray  # float32 [capacity], the priorities that the items have at first
+    at_a_time: int = 1  # runs, of a compiled operation, that count as one
 
 
 class Contender(NamedTuple):

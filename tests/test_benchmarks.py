@@ -1,10 +1,11 @@
 """What the benchmarks stand on: the runs do their work, and compiled text is counted aright."""
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks import h200, tables, timing, with_jaxper, with_numpy
-from benchmarks.work import OPERATIONS, Cell, Contender, work
+from benchmarks import compiled, h200, tables, timing, with_jaxper, with_numpy
+from benchmarks.work import OPERATIONS, VARIANTS, Cell, Contender, work
 
 TEXT = """
 %body.1 (p: (f32[4])) -> (f32[4]) {
@@ -43,6 +44,13 @@ def test_contenders_do_their_work(module):
     runs = contender.make(work(capacity=128, batch_size=8, add_size=4))
     times = timing.interleaved({name: runs[name] for name in OPERATIONS}, rounds=2, seconds=1e-4)
     assert all((times[name] > 0).all() and times[name].shape == (2,) for name in OPERATIONS)
+
+
+def test_a_run_of_several_goes_through_the_variants_in_turn():
+    held = [jnp.int32(0), jnp.int32(-1)]
+    run = compiled.loop(held, lambda state, _, i: (state + 1, i), at_a_time=24)
+    run(3)
+    assert [int(number) for number in held] == [72, 71 - VARIANTS]
 
 
 def test_work_is_the_same_for_the_same_seed():
