@@ -8,13 +8,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.custom_batching import custom_vmap
+
+from jaxper import _bits
 
 MOST_ON_ONE_THREAD = 512  # rows: measured, up to here two threads are slower than one
 FEW = 64  # rows that one thread gets from XLA itself, unless they are
 LARGE = 2**16  # values long what they are read from
+FEW_WORDS = 2**14  # of a batch, that one thread reads as fast as two
 
 _DROP = jax.lax.GatherScatterMode.FILL_OR_DROP
-_ROW = jax.lax.ScatterDimensionNumbers((1,), (0,), (0,))  # updates [N, W] to an operand [B, W]
+_ROW = jax.lax.ScatterDimensionNumbers((1,), (0,), (0,))  # updates [N, 1] to an operand [B, W]
 
 
 def after(value: Array, *reads: Array) -> Array:
@@ -30,20 +34,25 @@ def after(value: Array, *reads: Array) -> Array:
     return value
 
 
+def known_late(value: Array, read: Array) -> Array:
+    """`value`, on a CPU `after` what is read."""
+    return jax.lax.platform_dependent(value, read, cpu=after, default=lambda value, _: value)
+
+
 def computed_once(scratch: Array, *values: Array, reads: int = 0) -> tuple[Array, ...]:
-    """One array of 32-bit numbers, or two of one shape [B], which a CPU computes only once.
+    """One array of numbers of whole bytes, or two of 32 bits, which a CPU computes only once.
 
     XLA fuses a chain of elementwise operations into every consumer on a CPU, each with all levels
     of a descent in it: a step of a million items took six times as long. It does not fuse a
     scatter, and a complex number carries two values through one kernel. Elsewhere this is nothing.
 
     Args:
-      scratch: an array of 32-bit numbers whose first one XLA does not know; not the values, but
+      scratch: an array of numbers whose first one XLA does not know; not the values, but
         best something that is known no earlier than they can be computed. Or the scratch of an
         earlier call whose values nothing needs any more: these are written over it. So no scratch
         is ready early: where more than eight operations are, XLA wakes its second thread, which
         takes longer than all of them.
-      values: one array [B] or [B, W], or two [B].
+      values: one array [B, ...], or two [B].
       reads: size of the array from which they are gathered.
 
     Returns:
@@ -67,30 +76,57 @@ def computed_once(scratch: Array, *values: Array, reads: int = 0) -> tuple[Array
     return jax.lax.platform_dependent(scratch, *values, cpu=once, default=as_they_are)
 
 
+def read(scratch: Array, array: Array, *indices: Array) -> tuple[Array, Array]:
+    """`array[indices]`, all in range; of few words by one thread on a CPU. And the next scratch.
+
+    To a gradient it is a constant, since numbers that move as bits have none.
+    """
+    array = jax.lax.stop_gradient(array)
+    values = _gathered(array, *indices)
+    few = len(values) <= MOST_ON_ONE_THREAD and values.nbytes <= 4 * FEW_WORDS
+    if few and array.nbytes > 4 * LARGE and _bits.has_bytes(array.dtype):
+        return _on_one_thread(scratch, array, *indices)
+    return values, scratch
+
+
+def _gathered(array: Array, *indices: Array) -> Array:
+    return array.at[indices].get(mode="promise_in_bounds")
+
+
+@custom_vmap
+def _on_one_thread(scratch: Array, array: Array, *indices: Array) -> tuple[Array, Array]:
+    values, scratch = computed_once(scratch, _gathered(array, *indices), reads=array.size)
+    return values, scratch
+
+
+@_on_one_thread.def_vmap
+def _side_by_side(replays: int, batched: list[bool], scratch: Array, *gathered: Array) -> Any:
+    """Replays side by side are work enough for two threads."""
+    axes = [0 if is_batched else None for is_batched in batched[1:]]
+    return (jax.vmap(_gathered, axes)(*gathered), scratch), (True, batched[0])
+
+
 def _packed(values: tuple[Array, ...]) -> Array:
     """The values as one array [B, W] of words, or of pairs of them."""
     if len(values) == 1:
-        words = _as(values[0], jnp.uint32)
+        words = _bits.of(values[0])
     else:
-        words = jax.lax.complex(*(_as(array, jnp.float32) for array in values))
+        words = jax.lax.complex(*(_bits.to(jnp.float32, array) for array in values))
     return words.reshape(len(words), math.prod(words.shape[1:]))
 
 
 def _unpacked(rows: Array, like: tuple[Array, ...]) -> tuple[Array, ...]:
     parts = (rows,) if len(like) == 1 else (jax.lax.real(rows), jax.lax.imag(rows))
     return tuple(
-        _as(part, array.dtype).reshape(array.shape) for part, array in zip(parts, like, strict=True)
+        _bits.to(array.dtype, part).reshape(array.shape)
+        for part, array in zip(parts, like, strict=True)
     )
-
-
-def _as(values: Array, dtype: Any) -> Array:
-    return jax.lax.bitcast_convert_type(values, dtype)
 
 
 def _untouched(rows: Array) -> Array:
     """`rows`, [B, W], after a scatter of two rows to none of them: XLA makes one row a slice."""
     nowhere = len(rows) + np.arange(2, dtype=np.int32)[:, None]
-    nothing = np.broadcast_to(np.array([[1], [0]], rows.dtype), (2, rows.shape[1]))
+    nothing = np.array([[1], [0]], rows.dtype)
     return jax.lax.scatter(rows, nowhere, nothing, _ROW, unique_indices=True, mode=_DROP)
 
 
@@ -113,7 +149,8 @@ def _buffer(scratch: Array, rows: Array) -> Array:
 def _number(array: Array) -> Array:
     """Some bits of an array, uint32 []."""
     first = array.ravel()[0]
-    return _as(jax.lax.real(first) if jnp.iscomplexobj(first) else first, jnp.uint32)
+    number = jax.lax.real(first) if jnp.iscomplexobj(first) else first
+    return _bits.of(number).astype(jnp.uint32)
 
 
 def touched(places: Array, array: Array, columns: Sequence[int]) -> Array:
@@ -133,7 +170,7 @@ def touched(places: Array, array: Array, columns: Sequence[int]) -> Array:
         rows = array.at[places].get(mode="promise_in_bounds")
         words = [rows[:, column] for column in columns]
         for word in words:  # not between the reads: then each would wait for the one before
-            at_least = _as(word, jnp.uint32) | np.uint32(2**31)
+            at_least = _bits.of(word) | np.uint32(2**31)
             places = jnp.minimum(places, at_least)  # no compiler sees through it
         return places
 

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxper._xla import after, computed_once
+from jaxper._xla import computed_once, known_late
 
 GROUP = 16  # children per node
 TOP = 256  # rows of the highest level that is stored
@@ -47,14 +47,17 @@ def refresh(
     """
     below = [leaves] * len(reduces)
     written: list[tuple[Array, ...]] = [()] * len(reduces)
-    # Known to be the same rows, XLA would gather them for both reductions, and fuse with neither.
-    rows = [groups, after(groups, leaves[0, 0])][: len(reduces)]
+    rows = [groups] * len(reduces)
+    if len(reduces) > 1 and parents[0]:
+        # Known to be the same rows, a CPU would gather them for both, and fuse with neither.
+        rows[1] = known_late(groups, parents[0][-1][0, 0])
     for stored in zip(*parents, strict=True):
         reduced = [
             reduce(children(level, row))
             for reduce, level, row in zip(reduces, below, rows, strict=True)
         ]
-        *values, scratch = computed_once(scratch, *reduced, reads=below[0].size)
+        reads = sum(level.size for level in below)
+        *values, scratch = computed_once(scratch, *reduced, reads=reads)
         below = [
             level.ravel().at[row].set(new, mode="drop").reshape(level.shape)
             for level, row, new in zip(stored, rows, values, strict=True)

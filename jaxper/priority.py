@@ -1,9 +1,10 @@
 """From the priority a user gives to the leaf that the tree holds."""
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+
+from jaxper import _bits
 
 SMALLEST_LEAF = 2.0**-100
 LARGEST_TOTAL = 2.0**126
@@ -18,7 +19,7 @@ def is_priority(priority: Array) -> Array:
 
     It reads the bits: backends that flush subnormal numbers to 0 would take -1e-40 for 0.
     """
-    bits = _bits(priority)
+    bits = _bits.of(priority)
     return (bits <= _LARGEST_FLOAT) | (bits == _MINUS_ZERO)
 
 
@@ -39,19 +40,16 @@ def leaf_of(priority: Array, alpha: Array, epsilon: float, capacity: int) -> Arr
     """
     priority = jnp.abs(priority)  # -0.0 is 0
     base = priority + np.float32(epsilon) if epsilon else priority
-    leaf = _power(base, alpha)
+    normal = np.float32(epsilon) >= np.finfo(np.float32).tiny  # then the base is too
+    leaf = base**alpha if normal else _power(base, alpha)
     leaf = jnp.where(leaf > SMALLEST_LEAF, leaf, SMALLEST_LEAF)  # so written, NaN does not pass
     leaf = jnp.minimum(leaf, LARGEST_TOTAL / capacity)
-    retired = (_bits(priority) == 0) & (epsilon == 0) & (alpha > 0)
+    retired = (_bits.of(priority) == 0) & (epsilon == 0) & (alpha > 0)
     return jnp.where(retired, 0, leaf)
 
 
 def _power(base: Array, alpha: Array) -> Array:
     """base^alpha for base >= 0, also of subnormal bases where a backend flushes them to 0."""
-    bits = _bits(base)
+    bits = _bits.of(base)
     log_subnormal = jnp.log2(jnp.maximum(bits, 1).astype(jnp.float32)) - 149
     return jnp.where(bits < _SMALLEST_NORMAL, jnp.exp2(alpha * log_subnormal), base**alpha)
-
-
-def _bits(values: Array) -> Array:
-    return jax.lax.bitcast_convert_type(values, jnp.uint32)

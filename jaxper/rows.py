@@ -15,12 +15,9 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxper import _xla
-
-_UNSIGNED = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}  # by bytes
+from jaxper import _bits, _xla
 
 LARGE = 1024  # bytes per item from which on a leaf has an array of its own
-FEW_WORDS = 2**14  # of a batch, that one thread reads as fast as two
 FAR = 2**25  # words: so many lie in memory, not in a cache
 WORDS_OF_A_LINE = 16  # of a cache, by which it reads memory
 
@@ -114,7 +111,7 @@ def _words_of(words: Array, slots: Array, widths: tuple[int, ...]) -> list[Array
         return [_columns(words, slots, a, width) for a, width in zip(starts, widths, strict=True)]
 
     few = len(slots) <= _xla.MOST_ON_ONE_THREAD
-    if (few and len(slots) * sum(widths) > FEW_WORDS) or not sum(widths):
+    if (few and len(slots) * sum(widths) > _xla.FEW_WORDS) or not sum(widths):
         return together(words, slots)
     cpu = on_one_thread if few else one_by_one
     return jax.lax.platform_dependent(words, slots, cpu=cpu, default=together)
@@ -130,14 +127,13 @@ def _columns(words: Array, slots: Array, start: int, width: int) -> Array:
 def _width(spec: jax.ShapeDtypeStruct) -> int:
     """Words that a leaf takes in a row; 0 where it has an array of its own."""
     size = spec.size * spec.dtype.itemsize
-    packable = spec.dtype.kind in "biuf" or spec.dtype == jnp.bfloat16
-    return -(-size // 4) if packable and size < LARGE else 0
+    return -(-size // 4) if _bits.has_bytes(spec.dtype) and size < LARGE else 0
 
 
 def _packed(leaf: Array) -> Array:
     """The bytes of a leaf [B, ...] as uint32 [B, width], filled up with zeros."""
     leaf = leaf.reshape(len(leaf), math.prod(leaf.shape[1:]))
-    leaf = leaf.astype(jnp.uint8) if leaf.dtype == np.bool_ else _unsigned(leaf)
+    leaf = _bits.of(leaf)
     per_word = 4 // leaf.dtype.itemsize
     if per_word > 1:
         leaf = jnp.pad(leaf, ((0, 0), (0, -leaf.shape[1] % per_word)))
@@ -151,15 +147,6 @@ def _unpacked(words: Array, spec: jax.ShapeDtypeStruct) -> Array:
     size = spec.dtype.itemsize
     if size == 8:
         words = words.reshape(len(words), spec.size, 2)
-    leaf = jax.lax.bitcast_convert_type(words, _UNSIGNED[size])
+    leaf = _bits.to(_bits.unsigned(spec.dtype), words)
     leaf = leaf.reshape(len(words), math.prod(leaf.shape[1:]))[:, : spec.size]
-    if spec.dtype == np.bool_:
-        leaf = leaf.astype(bool)
-    else:
-        leaf = jax.lax.bitcast_convert_type(leaf, spec.dtype)
-    return leaf.reshape(len(words), *spec.shape)
-
-
-def _unsigned(leaf: Array) -> Array:
-    """Its bits: moved as floats, XLA may change those of a NaN."""
-    return jax.lax.bitcast_convert_type(leaf, _UNSIGNED[leaf.dtype.itemsize])
+    return _bits.to(spec.dtype, leaf).reshape(len(words), *spec.shape)

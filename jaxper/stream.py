@@ -18,7 +18,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxper import _check_items, _checks, flags, ring
+from jaxper import _check_items, _checks, _xla, flags, ring
 from jaxper.timestep import TimeStep
 
 if TYPE_CHECKING:
@@ -93,7 +93,12 @@ def check(
 
 def read(leaves: Any, rows: Array, envs: Array) -> Any:
     """What stands at `rows` and `envs` of leaves [rows, num_envs, ...]."""
-    return jax.tree.map(lambda leaf: leaf.at[rows, envs].get(mode="promise_in_bounds"), leaves)
+    arrays, structure = jax.tree.flatten(leaves)
+    values, scratch = [], rows
+    for array in arrays:  # each waits for the one before, see `computed_once`
+        value, scratch = _xla.read(scratch, array, rows, envs)
+        values.append(value)
+    return jax.tree.unflatten(structure, values)
 
 
 def place(stream: Stream, slots: Array) -> tuple[Array, Array]:
@@ -135,27 +140,29 @@ def write(
     def put(leaves: Any, new: Any) -> Any:
         return ring.write(leaves, rows, new)
 
+    bits |= flags.mark(starts, flags.START)
     stream = Stream(
         observation=put(stream.observation, steps.observation),
         action=put(stream.action, steps.action),
         reward=put(stream.reward, steps.reward),
         extras=put(stream.extras, steps.extras),
-        flags=put(stream.flags, bits | flags.mark(starts, flags.START)),
+        flags=put(stream.flags, bits),
         count=count,
     )
-    return stream, _changes(view, stream, moved(stream, newest, len(bits)), stored, len(bits))
+    return stream, _changes(view, stream, moved(stream, newest, len(bits)), stored, bits)
 
 
 def _changes(
-    view: Transitions | Sequences, stream: Stream, newest: Array, stored: Array, added: int
+    view: Transitions | Sequences, stream: Stream, newest: Array, stored: Array, new: Array
 ) -> ring.Changes:
-    """Which starts died or became live when the `added` rows up to `newest` were written.
+    """Which starts died or became live when rows of the `new` flags, up to `newest`, were written.
 
     Rows are told by their age, 0 for the newest. Those of age `span` to `span + added - 1` are
     complete now and were not before; where none is stored at that age, its flags are 0 and it is no
     start. Once a row was overwritten, the `history` oldest rows lack what a draw would read.
     """
     total, num_envs = stream.flags.shape
+    added = len(new)
     newly = np.arange(added, dtype=np.int32)
     oldest = np.arange(total - view.history, total, dtype=np.int32)
     age = np.unique(np.concatenate([newly, newly + view.span, oldest]))
@@ -165,7 +172,7 @@ def _changes(
 
     overwriting = stored // num_envs > total - added
     rows = moved(stream, newest, -age)
-    bits = stream.flags.at[rows[:, 0]].get(mode="promise_in_bounds")
+    bits, _ = _xla.read(new, stream.flags, rows[:, 0])
     written = (age < added) | complete | (oldest & overwriting)
     slots = rows * np.uint32(num_envs) + np.arange(num_envs, dtype=np.uint32)[None]
     live = view.may_start(bits) & complete & ~(oldest & overwriting)

@@ -1,4 +1,4 @@
-"""How many operations of a compiled loop can run at the same time on a CPU."""
+"""Which operations of a compiled loop can run at the same time on a CPU."""
 
 import re
 
@@ -8,13 +8,25 @@ _FREE = {"bitcast", "constant", "get-tuple-element", "parameter", "tuple"}  # XL
 _LINE = re.compile(r"\s+(?:ROOT )?%([\w.-]+) = .*? ([a-z-]+)\((.*?)\)(?:, |$)")
 
 
-def most(function, *arguments):
+def longest_loop(function, *arguments):
+    """The text of the longest loop that it is compiled to."""
+    text = jax.jit(function).lower(*arguments).compile().as_text()
+    names = re.findall(r" while\(.*body=(%[\w.-]+)", text)
+    return max((text[text.index(f"\n{name} ") :].split("\n}", 1)[0] for name in names), key=len)
+
+
+def shared(body):
+    """Operations that XLA gives to all threads. A scatter it runs on one, whatever it says."""
+    lines = [line for line in body.splitlines() if "outer_dimension_partitions" in line]
+    return [line for line in lines if "scatter" not in line.split(" = ")[0]]
+
+
+def most(body):
     """The most that wait while one runs: XLA gives half to another thread from nine on.
 
     They are taken in the order in which they become ready, as XLA takes them.
     """
-    text = jax.jit(function).lower(*arguments).compile().as_text()
-    needs = _operands(_longest_loop_body(text))
+    needs = _operands(body)
     waiting, started, done = [], set(), set()
     longest = 0
     while True:
@@ -25,11 +37,6 @@ def most(function, *arguments):
             return longest
         done.add(waiting.pop(0))
         longest = max(longest, len(waiting))
-
-
-def _longest_loop_body(text):
-    names = re.findall(r" while\(.*body=(%[\w.-]+)", text)
-    return max((text[text.index(f"\n{name} ") :].split("\n}", 1)[0] for name in names), key=len)
 
 
 def _operands(body):

@@ -1,6 +1,7 @@
-"""Few operations of a step are ready at once: to wake another thread takes longer than they do.
+"""A step of a small batch is one thread's: to wake another takes longer than its operations do.
 
-XLA on a CPU hands half of what is ready to another thread once more than eight operations are.
+XLA on a CPU hands half of what is ready to another thread once more than eight operations are, and
+gives to all threads what reads from a large array.
 """
 
 import jax
@@ -9,7 +10,7 @@ import pytest
 import ready
 from training import STEP
 
-from jaxper import PrioritizedReplay, Transitions, UniformReplay
+from jaxper import PrioritizedReplay, Sequences, Transitions, UniformReplay
 
 ADDED, MOST = 64, 8
 TRANSITION = {
@@ -19,19 +20,23 @@ TRANSITION = {
     "next_observation": jax.ShapeDtypeStruct((8,), jnp.float32),
 }
 STREAM = Transitions(num_envs=16, n_step=3, frame_stack=2)
+SEQUENCES = Sequences(num_envs=16, length=8, period=4)
 LARGE = PrioritizedReplay(2**20)
 CASES = [
     (PrioritizedReplay(2**14), TRANSITION, 32),
     (PrioritizedReplay(2**14, normalize="buffer"), TRANSITION, 32),
     (LARGE, TRANSITION, 256),
     (PrioritizedReplay(2**20, view=STREAM), STEP, 32),
+    (PrioritizedReplay(2**14, view=SEQUENCES), STEP, 32),
 ]
 SLOW = [
+    (PrioritizedReplay(2**20, view=STREAM), STEP, 256),
+    (PrioritizedReplay(2**20, view=SEQUENCES), STEP, 32),
     (LARGE, TRANSITION, 32),
     (PrioritizedReplay(10**7), TRANSITION, 256),
     (PrioritizedReplay(2**20, normalize="buffer"), TRANSITION, 256),
     (PrioritizedReplay(2**20, strategy="iid", normalize="none"), TRANSITION, 256),
-    (UniformReplay(2**14, view=STREAM), STEP, 32),
+    (UniformReplay(2**20, view=STREAM), STEP, 32),
 ]
 pytestmark = pytest.mark.skipif(jax.default_backend() != "cpu", reason="it is about a CPU")
 CASES += [pytest.param(*case, marks=pytest.mark.slow) for case in SLOW]
@@ -51,9 +56,11 @@ def steps(replay, batch):
 
 
 @pytest.mark.parametrize(("replay", "item", "batch"), CASES, ids=repr)
-def test_few_operations_are_ready_at_once(replay, item, batch):
+def test_a_step_is_one_threads(replay, item, batch):
     lead = (ADDED,) if item is TRANSITION else (ADDED // 16, 16)
     rows = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((*lead, *leaf.shape), leaf.dtype), item)
     state = jax.eval_shape(replay.init, item)
     keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 10))
-    assert ready.most(steps(replay, batch), state, rows, keys) <= MOST
+    loop = ready.longest_loop(steps(replay, batch), state, rows, keys)
+    assert ready.most(loop) <= MOST
+    assert ready.shared(loop) == []

@@ -4,8 +4,19 @@ import jax
 import numpy as np
 import pytest
 from lives import PRIORITIES, UPDATES, Life
+from stream_lives import StreamLife, make
 
-from jaxper import PrioritizedReplay, _xla, descent, duplicates, ring, rows, sum_tree
+from jaxper import (
+    PrioritizedReplay,
+    Sequences,
+    Transitions,
+    _xla,
+    descent,
+    duplicates,
+    ring,
+    rows,
+    sum_tree,
+)
 
 
 def not_a_cpu(*arguments, default, **platforms):
@@ -20,7 +31,8 @@ PATHS = {
     "one thread": [(_xla, "FEW", 0)],
     "all threads": [(_xla, "MOST_ON_ONE_THREAD", 0)],
     "touched": [(descent, "FAR", 0), (rows, "FAR", 0)],
-    "items together": [(rows, "FEW_WORDS", 0)],
+    "streams on one thread": [(_xla, "LARGE", -1)],
+    "items together": [(_xla, "FEW_WORDS", 0)],
 }
 
 
@@ -61,6 +73,24 @@ def test_a_life_on_every_path(replay):
     life = Life(replay, next_id=int(ring.modulus(replay.capacity)) - 20)
     for operation in random_operations(25, np.random.default_rng(0)):
         life.do(operation)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", ["as on a GPU", "streams on one thread"], indirect=True)
+@pytest.mark.parametrize(
+    "view",
+    [
+        Transitions(2, 3, 0.8, 2, padding="zeros", autoreset="next_step"),
+        Sequences(3, 3, 2),
+    ],
+    ids=repr,
+)
+@pytest.mark.usefixtures("path")
+def test_a_streams_life_on_its_paths(view):
+    life, random = StreamLife(make(view, rows=8)), np.random.default_rng(2)
+    for seed in range(15):
+        name = random.choice(["add", "add", "cut", "update", "update drawn"])
+        life.do((name, 3, seed))
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ from jaxper import priority
 FINITE = [0.0, -0.0, 1e-45, 1e-40, 1e-30, 1e-9, 0.5, 1.0, 2.9, 1e9, 1e30, 3.4e38]
 
 
-@pytest.mark.parametrize("epsilon", [0.0, 1e-6, 1.0])
+@pytest.mark.parametrize("epsilon", [0.0, 1e-30, 1e-6, 1.0])
 @pytest.mark.parametrize("alpha", [0.0, 0.3, 0.6, 1.0, 2.5, 20.0])
 @pytest.mark.parametrize("capacity", [1, 1000])
 def test_leaf_follows_float64(alpha, epsilon, capacity):

@@ -13,13 +13,14 @@ from jaxper import Items, PrioritizedReplay, Sequences, Transitions, UniformRepl
 
 TRANSITIONS = Transitions(ENVS, 3, frame_stack=2, padding="zeros", autoreset="next_step")
 SEQUENCES = Sequences(ENVS, 5, 2)
+LARGE = 2**14  # enough for a level that is written row by row, and for reads by one thread
 
 
 @pytest.mark.parametrize(
     "view", [TRANSITIONS, pytest.param(SEQUENCES, marks=pytest.mark.slow)], ids=repr
 )
 def test_scan_under_vmap_is_a_loop(view):
-    replay = PrioritizedReplay(60 * ENVS, view=view)
+    replay = PrioritizedReplay(LARGE, view=view)
     keys = jax.random.split(jax.random.key(0), (3, 12))
 
     @jax.jit
@@ -47,7 +48,6 @@ def test_equal_configs_are_traced_once():
         step(replay, cut(replay.init(STEP, discount=0.5)), jax.random.key(0))
 
 
-LARGE = 2**14  # enough for a level of the tree that is written row by row
 CASES = [
     (PrioritizedReplay(LARGE, view=TRANSITIONS), add_first),
     (PrioritizedReplay(LARGE, view=TRANSITIONS), learn_first),

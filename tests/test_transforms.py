@@ -6,9 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from lives import Life
-from training import ITEM, add, add_first, init, learn, learn_first
+from training import ITEM, STEP, add, add_first, init, learn, learn_first, random_steps
 
-from jaxper import PrioritizedReplay, UniformReplay
+from jaxper import PrioritizedReplay, Transitions, UniformReplay
 
 CAPACITY = 100
 REPLAYS = [
@@ -76,6 +76,22 @@ def test_a_draw_is_a_constant_to_a_gradient():
 
     slope, sample = jax.grad(loss, has_aux=True)(2.0)
     np.testing.assert_allclose(slope, np.sum(sample.weights * sample.probabilities), rtol=1e-6)
+
+
+@pytest.mark.parametrize("capacity", [64, 2**14], ids=["small", "read on one thread"])
+def test_what_a_stream_stores_is_a_constant_to_a_gradient(capacity):
+    replay = PrioritizedReplay(capacity, view=Transitions(num_envs=4))
+    state = replay.init(STEP)
+
+    def loss(factor):
+        steps = random_steps(jax.random.key(0))
+        steps = steps._replace(observation=factor * steps.observation)
+        added = replay.add(state, steps)
+        items = replay.get(added, jnp.arange(4, dtype=jnp.uint32))
+        return jnp.sum(factor * items.observation), items
+
+    slope, items = jax.grad(loss, has_aux=True)(2.0)
+    np.testing.assert_allclose(slope, jnp.sum(items.observation), rtol=1e-6)
 
 
 def test_beta_may_be_traced():
