@@ -10,7 +10,7 @@ _LINE = re.compile(r"\s+(?:ROOT )?%([\w.-]+) = .*? ([a-z-]+)\((.*?)\)(?:, |$)")
 
 def longest_loop(function, *arguments):
     """The text of the longest loop that it is compiled to."""
-    text = jax.jit(function).lower(*arguments).compile().as_text()
+    text = str(jax.jit(function).lower(*arguments).compile().as_text())
     names = re.findall(r" while\(.*body=(%[\w.-]+)", text)
     return max((text[text.index(f"\n{name} ") :].split("\n}", 1)[0] for name in names), key=len)
 
