@@ -78,7 +78,10 @@ def test_a_draw_is_a_constant_to_a_gradient():
     np.testing.assert_allclose(slope, np.sum(sample.weights * sample.probabilities), rtol=1e-6)
 
 
-@pytest.mark.parametrize("capacity", [64, 2**14], ids=["small", "read on one thread"])
+@pytest.mark.parametrize(
+    "capacity",
+    [pytest.param(64, marks=pytest.mark.slow), pytest.param(2**14, id="read on one thread")],
+)
 def test_what_a_stream_stores_is_a_constant_to_a_gradient(capacity):
     replay = PrioritizedReplay(capacity, view=Transitions(num_envs=4))
     state = replay.init(STEP)
