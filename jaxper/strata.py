@@ -93,14 +93,33 @@ def within_slices(
     order = order.astype(np.float32)
     bits = _step_bits(slices)
     step = (coarse >> (32 - bits)).astype(jnp.float32) * 2.0**-bits
-    # XLA divides by a constant as a product with its rounded inverse; the barrier keeps it exact.
-    width = total / jax.lax.optimization_barrier(np.float32(slices))
-    # Rounded down, the slices would leave out the end of the last one.
-    width = jnp.where(width * slices < total, jnp.nextafter(width, np.float32(np.inf)), width)
+    width = _width(total, slices)
     end = (order + 1) * width
-    mass = jnp.minimum((order + step) * width, jnp.nextafter(end, jnp.zeros_like(end)))
+    mass = jnp.minimum((order + step) * width, _next(end, -1))
     rest = sum_tree.unit_interval(fine) * (width * 2.0**-bits)
     return mass, jnp.where(rest < end - mass, rest, 0)
+
+
+def _width(total: Array, slices: int) -> Array:
+    """A width whose `slices` just reach the total: with less they would leave out its end.
+
+    XLA divides by a constant as a product with its rounded inverse, and a GPU rounds no quotient
+    correctly: both are off by up to two units in the last place.
+    """
+    width = total / slices
+    for _ in range(2):
+        lower = _next(width, -1)
+        too_wide = (width * slices > total) & (lower * slices >= total)
+        width = jnp.where(too_wide, lower, width)
+    for _ in range(2):
+        width = jnp.where(width * slices < total, _next(width, 1), width)
+    return width
+
+
+def _next(number: Array, direction: int) -> Array:
+    """The float32 above (1) or below (-1) a number that is at least 0; below 0 is 0."""
+    bits = jax.lax.bitcast_convert_type(number, jnp.int32)
+    return jax.lax.bitcast_convert_type(jnp.maximum(bits + direction, 0), jnp.float32)
 
 
 def _step_bits(slices: int) -> int:

@@ -46,6 +46,17 @@ def test_no_draw_leaves_its_slice(items, batch_size, word):
         np.testing.assert_array_equal(np.asarray(slots) // (items // batch_size), order)
 
 
+@pytest.mark.parametrize("slices", [1, 7, 63, 255, 256, 4097])
+def test_slices_just_reach_the_total(slices):
+    random = np.random.default_rng(slices)
+    total = np.append(random.integers(1, 1000, 1000), random.lognormal(size=1000, sigma=9))
+    total, exactly = total.astype(np.float32), np.float32(slices)
+    width = np.asarray(jax.jit(lambda total: strata._width(total, slices))(total))
+    narrower = np.nextafter(width, np.float32(0)) * exactly
+    assert (width * exactly >= total).all()
+    assert ((narrower < total) | (width * exactly == total)).all()
+
+
 @pytest.mark.parametrize(("items", "batch_size"), [(256, 256), (21, 7)])
 def test_one_draw_from_each_slice(items, batch_size):
     replay = PrioritizedReplay(items, alpha=1.0, epsilon=0.0)
