@@ -76,6 +76,19 @@ def computed_once(scratch: Array, *values: Array, reads: int = 0) -> tuple[Array
     return jax.lax.platform_dependent(scratch, *values, cpu=once, default=as_they_are)
 
 
+def apart(*values: Array) -> list[Array]:
+    """The values, which a GPU computes in an operation that ends with them.
+
+    Else it computes them again in each operation that needs them, where all are fused with it. On
+    a CPU this is nothing, and `computed_once` does it.
+    """
+    return jax.lax.platform_dependent(
+        *values,
+        cpu=lambda *values: list(values),
+        default=lambda *values: list(jax.lax.optimization_barrier(values)),
+    )
+
+
 def read(scratch: Array, array: Array, *indices: Array) -> tuple[Array, Array]:
     """`array[indices]`, all in range; of few words by one thread on a CPU. And the next scratch.
 

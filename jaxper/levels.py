@@ -53,7 +53,7 @@ def refresh(
         rows[1] = known_late(groups, parents[0][-1][0, 0])
     for stored in zip(*parents, strict=True):
         reduced = [
-            reduce(children(level, row))
+            reduce(_to_reduce(level, row))
             for reduce, level, row in zip(reduces, below, rows, strict=True)
         ]
         reads = sum(level.size for level in below)
@@ -72,14 +72,14 @@ def children(level: Array, rows: Array) -> list[Array]:
 
     A row out of range counts as one of the level's.
 
-    A CPU gathers column by column, which it fuses with what becomes of them; a GPU whole rows,
-    which takes fewer operations.
+    They are gathered column by column, which XLA fuses with what becomes of them.
     """
-    return jax.lax.platform_dependent(level, rows, cpu=_by_columns, default=_by_rows)
-
-
-def _by_columns(level: Array, rows: Array) -> list[Array]:
     return [level.at[rows, k].get(mode="clip") for k in range(GROUP)]
+
+
+def _to_reduce(level: Array, rows: Array) -> list[Array]:
+    """`children` that are only reduced: a GPU gathers their rows whole, in fewer operations."""
+    return jax.lax.platform_dependent(level, rows, cpu=children, default=_by_rows)
 
 
 def _by_rows(level: Array, rows: Array) -> list[Array]:

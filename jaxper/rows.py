@@ -66,21 +66,62 @@ def write(rows: Rows, slots: Array, items: Any) -> Rows:
     small = [_packed(leaf) for leaf, spec in zip(given, rows.leaves, strict=True) if _width(spec)]
     large = [leaf for leaf, spec in zip(given, rows.leaves, strict=True) if not _width(spec)]
     words = jnp.concatenate(small, axis=1) if small else rows.words[: len(slots)]
-    words, *large = jax.tree.map(
-        lambda stored, new: stored.at[slots].set(new, mode="drop", unique_indices=True),
-        [rows.words, *rows.large],
-        [words, *large],
+    return dataclasses.replace(
+        rows,
+        words=_with(rows.words, slots, words),
+        large=tuple(
+            _with_large(stored, slots, new) for stored, new in zip(rows.large, large, strict=True)
+        ),
     )
-    return dataclasses.replace(rows, words=words, large=tuple(large))
 
 
 def read(rows: Rows, slots: Array) -> Any:
     """The items at `slots`, int32 [B] in [0, capacity)."""
-    large = iter([array.at[slots].get(mode="promise_in_bounds") for array in rows.large])
+    large = iter([_large_at(array, slots) for array in rows.large])
     small = [spec for spec in rows.leaves if _width(spec)]
     words = iter(_words_of(rows.words, slots, tuple(map(_width, small))))
     leaves = [_unpacked(next(words), spec) if _width(spec) else next(large) for spec in rows.leaves]
     return jax.tree.unflatten(rows.structure, leaves)
+
+
+def _with(stored: Array, slots: Array, new: Array) -> Array:
+    return stored.at[slots].set(new, mode="drop", unique_indices=True)
+
+
+def _at(stored: Array, slots: Array) -> Array:
+    return stored.at[slots].get(mode="promise_in_bounds")
+
+
+def _with_large(stored: Array, slots: Array, new: Array) -> Array:
+    def as_words(stored: Array, slots: Array, new: Array) -> Array:
+        return _unpacked(_with(_packed(stored), slots, _packed(new)), _spec_of(stored))
+
+    if not _fills_words(_spec_of(stored)):
+        return _with(stored, slots, new)
+    return jax.lax.platform_dependent(stored, slots, new, cuda=as_words, default=_with)
+
+
+def _large_at(stored: Array, slots: Array) -> Array:
+    """What stands at `slots`. A GPU takes bytes for words without a copy, and moves 16 bytes a
+    thread in place of 4.
+    """
+
+    def as_words(stored: Array, slots: Array) -> Array:
+        return _unpacked(_at(_packed(stored), slots), _spec_of(stored))
+
+    if not _fills_words(_spec_of(stored)):
+        return _at(stored, slots)
+    return jax.lax.platform_dependent(stored, slots, cuda=as_words, default=_at)
+
+
+def _spec_of(stored: Array) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(stored.shape[1:], stored.dtype)
+
+
+def _fills_words(spec: jax.ShapeDtypeStruct) -> bool:
+    """Whether a leaf is of integers shorter than a word, and of whole words."""
+    size = spec.dtype.itemsize
+    return spec.dtype.kind in "iu" and size < 4 and spec.size * size % 4 == 0
 
 
 def _words_of(words: Array, slots: Array, widths: tuple[int, ...]) -> list[Array]:
@@ -96,7 +137,7 @@ def _words_of(words: Array, slots: Array, widths: tuple[int, ...]) -> list[Array
         return [batch[:, a : a + width] for a, width in zip(starts, widths, strict=True)]
 
     def together(words: Array, slots: Array) -> list[Array]:
-        return cut(words.at[slots].get(mode="promise_in_bounds"))
+        return cut(_at(words, slots))
 
     def on_one_thread(words: Array, slots: Array) -> list[Array]:
         places = slots.astype(jnp.uint32)
@@ -104,7 +145,7 @@ def _words_of(words: Array, slots: Array, widths: tuple[int, ...]) -> list[Array
             lines = range(0, words.shape[1], WORDS_OF_A_LINE)
             places = _xla.touched(places, words, lines)
             places, _ = _xla.computed_once(slots, places, reads=words.size)
-        batch = words.at[places].get(mode="promise_in_bounds")
+        batch = _at(words, places)
         return cut(_xla.computed_once(slots, batch, reads=words.size)[0])
 
     def one_by_one(words: Array, slots: Array) -> list[Array]:

@@ -7,7 +7,7 @@ from jax import Array
 from jax.custom_batching import custom_vmap
 
 from jaxper import sum_tree
-from jaxper._xla import known_late
+from jaxper._xla import apart, known_late
 
 STRATEGIES = ("stratified", "iid")
 ONE_WORD = 256  # slices from which on one random word is enough: then the total has 2^40 places
@@ -93,7 +93,7 @@ def within_slices(
     order = order.astype(np.float32)
     bits = _step_bits(slices)
     step = (coarse >> (32 - bits)).astype(jnp.float32) * 2.0**-bits
-    width = _width(total, slices)
+    (width,) = apart(_width(total, slices))
     end = (order + 1) * width
     mass = jnp.minimum((order + step) * width, _next(end, -1))
     rest = sum_tree.unit_interval(fine) * (width * 2.0**-bits)

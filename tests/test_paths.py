@@ -10,6 +10,7 @@ from jaxper import (
     PrioritizedReplay,
     Sequences,
     Transitions,
+    UniformReplay,
     _xla,
     descent,
     duplicates,
@@ -19,13 +20,13 @@ from jaxper import (
 )
 
 
-def not_a_cpu(*arguments, default, **platforms):
-    """What `jax.lax.platform_dependent` comes to where no platform is named."""
-    return default(*arguments)
+def on_cuda(*arguments, default, **platforms):
+    """What `jax.lax.platform_dependent` comes to there."""
+    return platforms.get("cuda", default)(*arguments)
 
 
 PATHS = {
-    "as on a GPU": [(jax.lax, "platform_dependent", not_a_cpu)],
+    "as on a GPU": [(jax.lax, "platform_dependent", on_cuda)],
     "rows compared": [(duplicates, "FEW", 2**30)],
     "rows claimed": [(duplicates, "FEW", -1), (duplicates, "FEW_ON_A_GPU", -1)],
     "one thread": [(_xla, "FEW", 0)],
@@ -110,3 +111,22 @@ def test_equal_draws_on_every_path():
     slack = edges[-1] * 1e-6
     assert (edges[found] >= mass - slack).all()
     assert (edges[found] - leaves[found] <= mass + slack).all()
+
+
+@pytest.mark.parametrize("path", ["as on a GPU"], indirect=True)
+@pytest.mark.usefixtures("path")
+def test_large_leaves_come_back_bit_for_bit_on_a_gpu():
+    """Those that fill whole words, and those that do not."""
+    random = np.random.default_rng(0)
+    shapes = dict.fromkeys(["uint8", "int8", "uint16", "bool", "float16", "float32"], (3, 32, 34))
+    shapes |= {"uint8, odd": (3, 33, 33), "int16, odd": (3, 3, 333)}
+    items = {
+        name: random.integers(0, 2**11, shape).astype(name.split(",")[0])
+        for name, shape in shapes.items()
+    }
+    replay = UniformReplay(5)
+    state = replay.add(replay.init(jax.tree.map(lambda leaf: leaf[0], items)), items)
+    state = replay.add(state, items)
+    found = replay.get(state, np.array([5, 2, 4, 3]))
+    for name, leaf in items.items():
+        np.testing.assert_array_equal(found[name], leaf[[2, 2, 1, 0]], name)
