@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.custom_batching import custom_vmap
 
 from jaxper._xla import computed_once, known_late
 
@@ -67,19 +68,33 @@ def refresh(
     return written
 
 
+@custom_vmap
 def children(level: Array, rows: Array) -> list[Array]:
     """The `GROUP` children in each of the `rows`, uint32 [B]: as many arrays [B].
 
     A row out of range counts as one of the level's.
 
-    They are gathered column by column, which XLA fuses with what becomes of them.
+    They are gathered column by column, which XLA fuses with what becomes of them. Under `vmap` a
+    GPU would first compute the indices of each column, so there it gathers whole rows.
     """
-    return [level.at[rows, k].get(mode="clip") for k in range(GROUP)]
+    return _by_columns(level, rows)
+
+
+@children.def_vmap
+def _side_by_side(
+    replays: int, batched: list[bool], level: Array, rows: Array
+) -> tuple[list[Array], list[bool]]:
+    axes = tuple(0 if is_batched else None for is_batched in batched)
+    return jax.vmap(_to_reduce, axes)(level, rows), [True] * GROUP
 
 
 def _to_reduce(level: Array, rows: Array) -> list[Array]:
     """`children` that are only reduced: a GPU gathers their rows whole, in fewer operations."""
-    return jax.lax.platform_dependent(level, rows, cpu=children, default=_by_rows)
+    return jax.lax.platform_dependent(level, rows, cpu=_by_columns, default=_by_rows)
+
+
+def _by_columns(level: Array, rows: Array) -> list[Array]:
+    return [level.at[rows, k].get(mode="clip") for k in range(GROUP)]
 
 
 def _by_rows(level: Array, rows: Array) -> list[Array]:
