@@ -47,8 +47,8 @@ def descend(
 
 def _computed_once(scratch: Array, *values: Array, reads: int = 0) -> tuple[Array, ...]:
     """`computed_once`, on a GPU too: one operation per level."""
-    *values, scratch = computed_once(scratch, *values, reads=reads)
-    return *apart(*values), scratch
+    *once, scratch = computed_once(scratch, *values, reads=reads)
+    return *apart(*once), scratch
 
 
 def _choose(children: Sequence[Array], residual: Array, fine: Array) -> tuple[Array, Array, Array]:
