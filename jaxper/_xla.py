@@ -163,7 +163,8 @@ def _buffer(scratch: Array, rows: Array) -> Array:
     number = _number(scratch)
     filled = jnp.full(shape, number, rows.dtype)
     one = jnp.ones((1, 1), rows.dtype)
-    return jax.lax.dynamic_update_slice(filled, one, ((number & 1).astype(jnp.int32), 0))
+    place = ((number & 1).astype(jnp.int32), np.int32(0))
+    return jax.lax.dynamic_update_slice(filled, one, place)
 
 
 def _number(array: Array) -> Array:

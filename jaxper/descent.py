@@ -37,6 +37,7 @@ def descend(
         unread, last = last, written  # one call later, nothing reads it any more
         if level.size >= FAR:
             row = touched(row, level, columns=(0,))
+            # Only a CPU has touched anything.
             row, residual, written = computed_once(unread, row, residual, reads=level.size)
             unread, last = last, written
         child, residual, leaf = _choose(levels.children(level, row), residual, fine)

@@ -93,24 +93,28 @@ def _at(stored: Array, slots: Array) -> Array:
 
 
 def _with_large(stored: Array, slots: Array, new: Array) -> Array:
+    """`stored` with a large leaf of new items, by a GPU as words, in place: see `_large_at`."""
+    if not _fills_words(_spec_of(stored)):
+        return _with(stored, slots, new)
+
     def as_words(stored: Array, slots: Array, new: Array) -> Array:
         return _unpacked(_with(_packed(stored), slots, _packed(new)), _spec_of(stored))
 
-    if not _fills_words(_spec_of(stored)):
-        return _with(stored, slots, new)
     return jax.lax.platform_dependent(stored, slots, new, cuda=as_words, default=_with)
 
 
 def _large_at(stored: Array, slots: Array) -> Array:
-    """What stands at `slots`. A GPU takes bytes for words without a copy, and moves 16 bytes a
-    thread in place of 4.
+    """A large leaf at `slots`.
+
+    A GPU moves four numbers a thread, so of words four times as many bytes. It takes an array of
+    bytes for one of words without a copy; a CPU does not.
     """
+    if not _fills_words(_spec_of(stored)):
+        return _at(stored, slots)
 
     def as_words(stored: Array, slots: Array) -> Array:
         return _unpacked(_at(_packed(stored), slots), _spec_of(stored))
 
-    if not _fills_words(_spec_of(stored)):
-        return _at(stored, slots)
     return jax.lax.platform_dependent(stored, slots, cuda=as_words, default=_at)
 
 
@@ -119,7 +123,10 @@ def _spec_of(stored: Array) -> jax.ShapeDtypeStruct:
 
 
 def _fills_words(spec: jax.ShapeDtypeStruct) -> bool:
-    """Whether a leaf is of integers shorter than a word, and of whole words."""
+    """Whether a leaf is of integers shorter than a word, and of whole words.
+
+    A bool is no number of eight bits to XLA, and a float through words would have no gradient.
+    """
     size = spec.dtype.itemsize
     return spec.dtype.kind in "iu" and size < 4 and spec.size * size % 4 == 0
 

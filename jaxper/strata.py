@@ -29,6 +29,7 @@ def draw(key: Array, batch_size: int, total: Array, strategy: str) -> tuple[Arra
     Returns:
       float32 [B] twice: mass, and what is to be added to it.
     """
+    total = jax.lax.stop_gradient(total)  # what `custom_vmap` is in has no gradient
     key = _late(key, total)
     if strategy == "stratified" and batch_size >= ONE_WORD:
         coarse = _words(key, batch_size)
@@ -93,7 +94,7 @@ def within_slices(
     order = order.astype(np.float32)
     bits = _step_bits(slices)
     step = (coarse >> (32 - bits)).astype(jnp.float32) * 2.0**-bits
-    (width,) = apart(_width(total, slices))
+    (width,) = apart(_width(total, slices))  # once, not for every slice
     end = (order + 1) * width
     mass = jnp.minimum((order + step) * width, _next(end, -1))
     rest = sum_tree.unit_interval(fine) * (width * 2.0**-bits)
@@ -103,8 +104,8 @@ def within_slices(
 def _width(total: Array, slices: int) -> Array:
     """A width whose `slices` just reach the total: with less they would leave out its end.
 
-    XLA divides by a constant as a product with its rounded inverse, and a GPU rounds no quotient
-    correctly: both are off by up to two units in the last place.
+    XLA divides by a constant as a product with its rounded inverse, and a GPU does not always round
+    a quotient correctly: both are off by up to two units in the last place.
     """
     width = total / slices
     for _ in range(2):

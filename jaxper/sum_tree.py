@@ -143,7 +143,11 @@ def unit_interval(bits: Array) -> Array:
 
 @partial(jax.jit, inline=True)
 def descend(tree: SumTree, mass: Array, fine: Array) -> tuple[Array, Array]:
-    """`find` at `mass + fine`, float32 [B] each: the indices, int32 [B], and the leaves there."""
+    """`find` at `mass + fine`, float32 [B] each: the indices, int32 [B], and the leaves there.
+
+    To a gradient both are constants: on a CPU the leaves move as bits, which have none.
+    """
+    tree, mass, fine = jax.lax.stop_gradient((tree, mass, fine))
     return descent.descend(tree.live, (tree.leaves, *tree.sums), mass, fine)
 
 

@@ -121,9 +121,9 @@ def test_large_leaves_come_back_bit_for_bit_on_a_gpu():
     shapes = dict.fromkeys(["uint8", "int8", "uint16", "bool", "float16", "float32"], (3, 32, 34))
     shapes |= {"uint8, odd": (3, 33, 33), "int16, odd": (3, 3, 333)}
     items = {
-        name: random.integers(0, 2**11, shape).astype(name.split(",")[0])
+        name: random.integers(-(2**15), 2**15, shape).astype(np.int16).astype(name.split(",")[0])
         for name, shape in shapes.items()
-    }
+    } | {"bool": random.random((3, 32, 34)) < 0.5}
     replay = UniformReplay(5)
     state = replay.add(replay.init(jax.tree.map(lambda leaf: leaf[0], items)), items)
     state = replay.add(state, items)

@@ -159,6 +159,16 @@ def test_light_leaves_beside_a_heavy_one_are_found():
     np.testing.assert_array_equal(sum_tree.find(tree_of(light), masses, low), np.arange(2, 16, 2))
 
 
+def test_what_was_found_is_a_constant_to_a_gradient():
+    values = jnp.arange(4.0)
+
+    def loss(scale):
+        tree = sum_tree.set(sum_tree.init(4), jnp.array([1, 3]), scale * jnp.array([2.0, 1.0]))
+        return scale * jnp.sum(values[sum_tree.find(tree, scale * jnp.array([0.0, 1.9, 2.0]))])
+
+    assert float(jax.grad(loss)(1.0)) == 1 + 1 + 3
+
+
 def test_find_in_an_empty_tree_stays_in_range():
     np.testing.assert_array_equal(sum_tree.find(sum_tree.init(300), np.array([0.0, 1.0])), [0, 0])
 

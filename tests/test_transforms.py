@@ -8,7 +8,7 @@ import pytest
 from lives import Life
 from training import ITEM, STEP, add, add_first, init, learn, learn_first, random_steps
 
-from jaxper import PrioritizedReplay, Transitions, UniformReplay
+from jaxper import Items, PrioritizedReplay, Transitions, UniformReplay
 
 CAPACITY = 100
 REPLAYS = [
@@ -62,6 +62,27 @@ def test_a_key_used_twice_is_noticed(replay):
         replay.sample(state, key, 3)
         with pytest.raises(jax.errors.KeyReuseError):
             replay.sample(state, key, 3)
+
+
+@pytest.mark.parametrize("view", [Items(), Transitions(num_envs=4)], ids=["items", "stream"])
+def test_x64_changes_nothing_where_a_cpu_keeps_to_one_thread(view):
+    replay, key = PrioritizedReplay(2**17, normalize="buffer", view=view), jax.random.key(0)
+    state = add(replay, init(replay), key)
+    steps = random_steps(key)
+    rows = (
+        steps
+        if isinstance(view, Transitions)
+        else {"x": steps.observation[0], "step": np.arange(4, dtype=np.int32)}
+    )
+
+    def life():
+        added = replay.add(state, rows)
+        sample = replay.sample(added, key, 100)
+        return replay.update_priorities(added, sample.ids, sample.weights), sample
+
+    plain = life()
+    with jax.enable_x64(True):
+        chex.assert_trees_all_equal(life(), plain, strict=True)
 
 
 def test_a_draw_is_a_constant_to_a_gradient():
