@@ -116,11 +116,11 @@ def gather_and_copy(
 
     def copy(state: Any, batch: Any, i: Any) -> tuple[Any, Any]:
         return state, [
-            side_by_side(leaf, starts[i], old.shape)
+            slice_of(leaf, starts[i], old.shape)
             for leaf, old in zip(state.storage.large, batch, strict=True)
         ]
 
-    def side_by_side(leaf: Any, start: Any, shape: Any) -> Any:
+    def slice_of(leaf: Any, start: Any, shape: Any) -> Any:
         # As words: of bytes a GPU moves 4 a thread, of words 16.
         words = jax.lax.bitcast_convert_type(leaf.reshape(len(leaf), -1, 4), jnp.uint32)
         words = jax.lax.dynamic_slice_in_dim(words, start, batch_size)
@@ -130,7 +130,7 @@ def gather_and_copy(
     return [state, batch], gather, copy
 
 
-def many(capacity: int, replays: int) -> Line:
+def side_by_side(capacity: int, replays: int) -> Line:
     """Steps of many replays under `vmap` against those of one."""
     job = work_of(capacity)
     return compared(
@@ -191,7 +191,7 @@ def measured(arguments: Any) -> Iterator[Line]:
     yield from steps(arguments.capacity)
     yield from growth(arguments.growth)
     yield from images(arguments.images)
-    yield many(arguments.replay_capacity, arguments.replays)
+    yield side_by_side(arguments.replay_capacity, arguments.replays)
 
 
 if __name__ == "__main__":

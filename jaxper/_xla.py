@@ -102,20 +102,21 @@ def read(scratch: Array, array: Array, *indices: Array) -> tuple[Array, Array]:
     To a gradient it is a constant, since numbers that move as bits have none.
     """
     array = jax.lax.stop_gradient(array)
-    values = _gathered(array, *indices)
+    values = gathered(array, *indices)
     few = len(values) <= MOST_ON_ONE_THREAD and values.nbytes <= 4 * FEW_WORDS
     if few and array.nbytes > 4 * LARGE and _bits.has_bytes(array.dtype):
         return _on_one_thread(scratch, array, *indices)
     return values, scratch
 
 
-def _gathered(array: Array, *indices: Array) -> Array:
+def gathered(array: Array, *indices: Array) -> Array:
+    """`array[indices]`, all in range."""
     return array.at[indices].get(mode="promise_in_bounds")
 
 
 @custom_vmap
 def _on_one_thread(scratch: Array, array: Array, *indices: Array) -> tuple[Array, Array]:
-    values, scratch = computed_once(scratch, _gathered(array, *indices), reads=array.size)
+    values, scratch = computed_once(scratch, gathered(array, *indices), reads=array.size)
     return values, scratch
 
 
@@ -123,7 +124,7 @@ def _on_one_thread(scratch: Array, array: Array, *indices: Array) -> tuple[Array
 def _side_by_side(replays: int, batched: list[bool], scratch: Array, *gathered: Array) -> Any:
     """Replays side by side are work enough for two threads."""
     axes = [0 if is_batched else None for is_batched in batched[1:]]
-    return (jax.vmap(_gathered, axes)(*gathered), scratch), (True, batched[0])
+    return (jax.vmap(gathered, axes)(*gathered), scratch), (True, batched[0])
 
 
 def _packed(values: tuple[Array, ...]) -> Array:
@@ -188,7 +189,7 @@ def touched(places: Array, array: Array, columns: Sequence[int]) -> Array:
     """
 
     def read(places: Array, array: Array) -> Array:
-        rows = array.at[places].get(mode="promise_in_bounds")
+        rows = gathered(array, places)
         words = [rows[:, column] for column in columns]
         for word in words:  # not between the reads: then each would wait for the one before
             at_least = _bits.of(word) | np.uint32(2**31)

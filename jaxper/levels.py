@@ -54,7 +54,7 @@ def refresh(
         rows[1] = known_late(groups, parents[0][-1][0, 0])
     for stored in zip(*parents, strict=True):
         reduced = [
-            reduce(_to_reduce(level, row))
+            reduce(_rows_on_a_gpu(level, row))
             for reduce, level, row in zip(reduces, below, rows, strict=True)
         ]
         reads = sum(level.size for level in below)
@@ -85,11 +85,11 @@ def _side_by_side(
     replays: int, batched: list[bool], level: Array, rows: Array
 ) -> tuple[list[Array], list[bool]]:
     axes = tuple(0 if is_batched else None for is_batched in batched)
-    return jax.vmap(_to_reduce, axes)(level, rows), [True] * GROUP
+    return jax.vmap(_rows_on_a_gpu, axes)(level, rows), [True] * GROUP
 
 
-def _to_reduce(level: Array, rows: Array) -> list[Array]:
-    """`children` that are only reduced: a GPU gathers their rows whole, in fewer operations."""
+def _rows_on_a_gpu(level: Array, rows: Array) -> list[Array]:
+    """`children`; a GPU gathers whole rows, in fewer operations if not fused with a choice."""
     return jax.lax.platform_dependent(level, rows, cpu=_by_columns, default=_by_rows)
 
 

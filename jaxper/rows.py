@@ -68,54 +68,51 @@ def write(rows: Rows, slots: Array, items: Any) -> Rows:
     words = jnp.concatenate(small, axis=1) if small else rows.words[: len(slots)]
     return dataclasses.replace(
         rows,
-        words=_with(rows.words, slots, words),
+        words=_scattered(rows.words, slots, words),
         large=tuple(
-            _with_large(stored, slots, new) for stored, new in zip(rows.large, large, strict=True)
+            _scatter_large(stored, slots, new)
+            for stored, new in zip(rows.large, large, strict=True)
         ),
     )
 
 
 def read(rows: Rows, slots: Array) -> Any:
     """The items at `slots`, int32 [B] in [0, capacity)."""
-    large = iter([_large_at(array, slots) for array in rows.large])
+    large = iter([_gather_large(array, slots) for array in rows.large])
     small = [spec for spec in rows.leaves if _width(spec)]
     words = iter(_words_of(rows.words, slots, tuple(map(_width, small))))
     leaves = [_unpacked(next(words), spec) if _width(spec) else next(large) for spec in rows.leaves]
     return jax.tree.unflatten(rows.structure, leaves)
 
 
-def _with(stored: Array, slots: Array, new: Array) -> Array:
+def _scattered(stored: Array, slots: Array, new: Array) -> Array:
     return stored.at[slots].set(new, mode="drop", unique_indices=True)
 
 
-def _at(stored: Array, slots: Array) -> Array:
-    return stored.at[slots].get(mode="promise_in_bounds")
-
-
-def _with_large(stored: Array, slots: Array, new: Array) -> Array:
-    """`stored` with a large leaf of new items, by a GPU as words, in place: see `_large_at`."""
+def _scatter_large(stored: Array, slots: Array, new: Array) -> Array:
+    """`stored` with a large leaf of new items, by a GPU as words, in place: see `_gather_large`."""
     if not _fills_words(_spec_of(stored)):
-        return _with(stored, slots, new)
+        return _scattered(stored, slots, new)
 
     def as_words(stored: Array, slots: Array, new: Array) -> Array:
-        return _unpacked(_with(_packed(stored), slots, _packed(new)), _spec_of(stored))
+        return _unpacked(_scattered(_packed(stored), slots, _packed(new)), _spec_of(stored))
 
-    return jax.lax.platform_dependent(stored, slots, new, cuda=as_words, default=_with)
+    return jax.lax.platform_dependent(stored, slots, new, cuda=as_words, default=_scattered)
 
 
-def _large_at(stored: Array, slots: Array) -> Array:
+def _gather_large(stored: Array, slots: Array) -> Array:
     """A large leaf at `slots`.
 
     A GPU moves four numbers a thread, so of words four times as many bytes. It takes an array of
     bytes for one of words without a copy; a CPU does not.
     """
     if not _fills_words(_spec_of(stored)):
-        return _at(stored, slots)
+        return _xla.gathered(stored, slots)
 
     def as_words(stored: Array, slots: Array) -> Array:
-        return _unpacked(_at(_packed(stored), slots), _spec_of(stored))
+        return _unpacked(_xla.gathered(_packed(stored), slots), _spec_of(stored))
 
-    return jax.lax.platform_dependent(stored, slots, cuda=as_words, default=_at)
+    return jax.lax.platform_dependent(stored, slots, cuda=as_words, default=_xla.gathered)
 
 
 def _spec_of(stored: Array) -> jax.ShapeDtypeStruct:
@@ -144,7 +141,7 @@ def _words_of(words: Array, slots: Array, widths: tuple[int, ...]) -> list[Array
         return [batch[:, a : a + width] for a, width in zip(starts, widths, strict=True)]
 
     def together(words: Array, slots: Array) -> list[Array]:
-        return cut(_at(words, slots))
+        return cut(_xla.gathered(words, slots))
 
     def on_one_thread(words: Array, slots: Array) -> list[Array]:
         places = slots.astype(jnp.uint32)
@@ -152,7 +149,7 @@ def _words_of(words: Array, slots: Array, widths: tuple[int, ...]) -> list[Array
             lines = range(0, words.shape[1], WORDS_OF_A_LINE)
             places = _xla.touched(places, words, lines)
             places, _ = _xla.computed_once(slots, places, reads=words.size)
-        batch = _at(words, places)
+        batch = _xla.gathered(words, places)
         return cut(_xla.computed_once(slots, batch, reads=words.size)[0])
 
     def one_by_one(words: Array, slots: Array) -> list[Array]:

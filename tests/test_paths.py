@@ -107,6 +107,8 @@ def test_equal_draws_on_every_path():
     edges = np.cumsum(leaves, dtype=np.float64)
     mass = (random.random(500) * edges[-1]).astype(np.float32)
     found = np.asarray(sum_tree.find(tree, mass))
+    side_by_side = jax.vmap(sum_tree.find, (None, 0))(tree, mass.reshape(5, 100))
+    np.testing.assert_array_equal(side_by_side.ravel(), found)
     assert (leaves[found] > 0).all()
     slack = edges[-1] * 1e-6
     assert (edges[found] >= mass - slack).all()
