@@ -121,10 +121,10 @@ def _on_one_thread(scratch: Array, array: Array, *indices: Array) -> tuple[Array
 
 
 @_on_one_thread.def_vmap
-def _side_by_side(replays: int, batched: list[bool], scratch: Array, *gathered: Array) -> Any:
+def _side_by_side(replays: int, batched: list[bool], scratch: Array, *operands: Array) -> Any:
     """Replays side by side are work enough for two threads."""
     axes = [0 if is_batched else None for is_batched in batched[1:]]
-    return (jax.vmap(gathered, axes)(*gathered), scratch), (True, batched[0])
+    return (jax.vmap(gathered, axes)(*operands), scratch), (True, batched[0])
 
 
 def _packed(values: tuple[Array, ...]) -> Array:
