@@ -73,7 +73,7 @@ def main() -> None:
     add("--capacities", type=int, nargs="+", default=powers)
     add("--batch-sizes", type=int, nargs="+", default=[32, 256, 4096])
     add("--rounds", type=int, default=7)
-    add("--seconds", type=float, default=0.03, help="per contender and round")
+    add("--seconds", type=float, default=0.06, help="per contender and round")
     add("--limit", type=float, default=0.5, help="seconds that one run of an operation may take")
     add("--setup-limit", type=float, default=60, help="seconds, before larger ones are left out")
     add("--output", type=Path, default=Path("docs/peers"), help="without suffix")

@@ -8,11 +8,16 @@ from benchmarks.work import Run
 
 
 def interleaved(runs: dict[str, Run], rounds: int, seconds: float) -> dict[str, np.ndarray]:
-    """Microseconds per run of each, [rounds]; each is run for about `seconds` a round."""
+    """Microseconds per run of each, [rounds]; each is run for about `seconds` a round.
+
+    Before it is timed it runs for as long: Linux wakes a second thread on the core of the first,
+    and for some 20 ms after a pause both may share that core.
+    """
     counts = {name: _fitting_count(run, seconds) for name, run in runs.items()}
     times = {name: np.empty(rounds) for name in runs}
     for i in range(rounds):
         for name, run in runs.items():
+            run(counts[name])
             times[name][i] = _seconds(run, counts[name]) / counts[name] * 1e6
     return times
 
