@@ -12,7 +12,7 @@ import pytest
 from jax.sharding import PartitionSpec
 from training import BATCH, ENVS, ITEM, STEP, add
 
-from jaxper import Items, PrioritizedReplay, Transitions, UniformReplay, ring, sharding
+from jaxper import Items, PrioritizedReplay, Transitions, UniformReplay, ring, sharding, sum_tree
 
 DEVICES = 8
 CAPACITY = 2**14  # enough for a level of the tree that is written row by row
@@ -131,6 +131,19 @@ def test_inside_a_shard_map_of_the_users_own(checked):
     )
     _, size = jax.jit(mapped, donate_argnums=0)(empty(replay), KEYS[0])
     assert int(size) == DEVICES * 11
+
+
+def test_the_same_masses_in_trees_that_differ():
+    def find(mass):
+        leaves = jnp.full(CAPACITY, 1.0 + jax.lax.axis_index("data"))
+        tree = sum_tree.set(sum_tree.init(CAPACITY), jnp.arange(CAPACITY), leaves)
+        return sum_tree.find(tree, mass)[None]
+
+    mapped = jax.shard_map(
+        find, mesh=MESH, in_specs=PartitionSpec(), out_specs=PartitionSpec("data")
+    )
+    found = jax.jit(mapped)(jnp.array([0.0, 120.0]))
+    np.testing.assert_array_equal(found[:, 1], 120 // np.arange(1, DEVICES + 1))
 
 
 def test_inside_a_pmap():
