@@ -36,7 +36,20 @@ def after(value: Array, *reads: Array) -> Array:
 
 def known_late(value: Array, read: Array) -> Array:
     """`value`, on a CPU `after` what is read."""
+    value = varying_as(value, read)
     return jax.lax.platform_dependent(value, read, cpu=after, default=lambda value, _: value)
+
+
+def varying_as(value: Array, *others: Array) -> Array:
+    """`value`, which `shard_map` then takes to vary over the mesh axes that the `others` vary over.
+
+    It refuses branches for platforms if one makes its result of what differs between devices, and
+    another of what does not. Of this nothing is left when compiled.
+    """
+    for other in others:
+        if value.size and other.size:
+            value = jnp.where(False, _number(other).astype(value.dtype), value)
+    return value
 
 
 def computed_once(scratch: Array, *values: Array, reads: int = 0) -> tuple[Array, ...]:
@@ -70,9 +83,9 @@ def computed_once(scratch: Array, *values: Array, reads: int = 0) -> tuple[Array
 
     def as_they_are(scratch: Array, *values: Array) -> tuple[Array, ...]:
         rows = jax.eval_shape(once, scratch, *values)[-1]
-        varying = _number(scratch) + _number(values[0])  # over mesh axes, as the rows are
-        return *values, jnp.full(rows.shape, varying, rows.dtype)
+        return *values, jnp.full(rows.shape, _number(values[0]), rows.dtype)
 
+    values = tuple(varying_as(value, scratch, *values) for value in values)
     return jax.lax.platform_dependent(scratch, *values, cpu=once, default=as_they_are)
 
 
@@ -146,9 +159,17 @@ def _unpacked(rows: Array, like: tuple[Array, ...]) -> tuple[Array, ...]:
 
 def _untouched(rows: Array) -> Array:
     """`rows`, [B, W], after a scatter of two rows to none of them: XLA makes one row a slice."""
-    nowhere = len(rows) + np.arange(2, dtype=np.int32)[:, None]
-    nothing = np.array([[1], [0]], rows.dtype)
+    nowhere = _column(len(rows), len(rows) + 1, dtype=jnp.int32)
+    nothing = _column(1, 0, dtype=rows.dtype)
     return jax.lax.scatter(rows, nowhere, nothing, _ROW, unique_indices=True, mode=_DROP)
+
+
+def _column(*numbers: int, dtype: Any) -> Array:
+    """The numbers one below the other.
+
+    NumPy's array of them jax 0.10 could not take out of a `custom_vmap` for `cond` under `vmap`.
+    """
+    return jnp.concatenate([jnp.full((1, 1), number, dtype) for number in numbers])
 
 
 def _buffer(scratch: Array, rows: Array) -> Array:
@@ -196,4 +217,5 @@ def touched(places: Array, array: Array, columns: Sequence[int]) -> Array:
             places = jnp.minimum(places, at_least)  # no compiler sees through it
         return places
 
+    places = varying_as(places, array)
     return jax.lax.platform_dependent(places, array, cpu=read, default=lambda places, _: places)

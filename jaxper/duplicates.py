@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxper import levels
+from jaxper import _xla, levels
 
 FEW = 64  # rows that every backend compares, and
 FEW_ON_A_GPU = 2048  # those that only a CPU does not
@@ -27,6 +27,8 @@ def last_rows(scratch: Array, leaves: Array, indices: Array) -> tuple[Array, Arr
     if indices.size <= FEW:
         return _compared(scratch, leaves, indices)
     if indices.size <= FEW_ON_A_GPU:
+        indices = _xla.varying_as(indices, scratch, leaves)
+        leaves = _xla.varying_as(leaves, indices)
         return jax.lax.platform_dependent(scratch, leaves, indices, cpu=_claimed, default=_compared)
     return _claimed(scratch, leaves, indices)
 

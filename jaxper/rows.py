@@ -77,7 +77,7 @@ def write(rows: Rows, slots: Array, items: Any) -> Rows:
 
 
 def read(rows: Rows, slots: Array) -> Any:
-    """The items at `slots`, int32 [B] in [0, capacity)."""
+    """The items at `slots`, int32 [B] in [0, capacity); constants to a gradient."""
     large = iter([_gather_large(array, slots) for array in rows.large])
     small = [spec for spec in rows.leaves if _width(spec)]
     words = iter(_words_of(rows.words, slots, tuple(map(_width, small))))
@@ -106,6 +106,7 @@ def _gather_large(stored: Array, slots: Array) -> Array:
     A GPU moves four numbers a thread, so of words four times as many bytes. It takes an array of
     bytes for one of words without a copy; a CPU does not.
     """
+    stored = jax.lax.stop_gradient(stored)  # small leaves, which move as bits, have none either
     if not _fills_words(_spec_of(stored)):
         return _xla.gathered(stored, slots)
 

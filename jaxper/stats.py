@@ -1,7 +1,9 @@
 """Numbers about a replay for logging, scalars that a compiled step can return."""
 
+from functools import partial
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 
@@ -23,6 +25,7 @@ class Stats(NamedTuple):
     stale: Array  # uint32, rows ignored because the id was gone or not live
 
 
+@partial(jax.jit, inline=True)
 def of_tree(tree: sum_tree.SumTree) -> dict[str, Array]:
     """The statistics of the leaves, by name. Reads the whole tree: O(capacity).
 

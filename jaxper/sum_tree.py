@@ -128,8 +128,7 @@ def find(tree: SumTree, mass: ArrayLike, low: ArrayLike | None = None) -> Array:
     >>> sum_tree.find(tree, jnp.array([0.0, 1.9, 2.0, 3.0])).tolist()
     [1, 1, 3, 3]
     """
-    # Over mesh axes the mass differs as the tree does: `shard_map` checks it.
-    mass = after(jnp.asarray(mass, jnp.float32), total(tree))
+    mass = jnp.asarray(mass, jnp.float32)
     if low is None:
         return descend(tree, mass, jnp.zeros_like(mass))[0]
     low = _checks.integers("low", low).astype(jnp.uint32)

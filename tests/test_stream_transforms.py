@@ -14,6 +14,7 @@ from jaxper import Items, PrioritizedReplay, Sequences, Transitions, UniformRepl
 TRANSITIONS = Transitions(ENVS, 3, frame_stack=2, padding="zeros", autoreset="next_step")
 SEQUENCES = Sequences(ENVS, 5, 2)
 LARGE = 2**14  # enough for a level that is written row by row, and for reads by one thread
+KEY = jax.random.key(0)
 
 
 @pytest.mark.parametrize(
@@ -64,6 +65,26 @@ def test_nothing_is_copied_under_donation(replay, step):
     states = jax.eval_shape(jax.vmap(lambda _: init(replay)), jnp.arange(MANY))
     assert temporary_bytes(in_a_loop(step), replay, state) < 25_000
     assert temporary_bytes(in_a_loop(side_by_side(step)), replay, states) < MANY * 25_000
+
+
+@pytest.mark.parametrize("view", [TRANSITIONS, SEQUENCES], ids=repr)
+def test_each_replay_draws_once_it_is_ready(view):
+    """A `cond` whose predicate differs between replays side by side runs both branches."""
+    replay = UniformReplay(LARGE, view=view)
+    states = jax.vmap(lambda key: add(replay, init(replay), key))(jax.random.split(KEY, 2))
+
+    def draw(state):
+        return replay.sample(state, KEY, 8).items
+
+    def draw_if(ready, state):
+        nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), items)
+        return jax.lax.cond(ready, draw, lambda _: nothing, state)
+
+    items = jax.eval_shape(draw, jax.tree.map(lambda leaf: leaf[0], states))
+    drawn = jax.vmap(draw_if)(jnp.array([False, True]), states)
+    expected = jax.jit(draw)(jax.tree.map(lambda leaf: leaf[1], states))
+    chex.assert_trees_all_equal(jax.tree.map(lambda leaf: leaf[1], drawn), expected)
+    assert not any(leaf[0].any() for leaf in jax.tree.leaves(drawn))
 
 
 def test_a_cut_is_in_place():

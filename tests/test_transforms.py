@@ -118,6 +118,24 @@ def test_what_a_stream_stores_is_a_constant_to_a_gradient(capacity):
     np.testing.assert_allclose(slope, jnp.sum(items.observation), rtol=1e-6)
 
 
+@pytest.mark.parametrize("numbers", [255, 256], ids=["in a row of words", "of its own array"])
+@pytest.mark.parametrize("replay", [PrioritizedReplay(12), UniformReplay(12)], ids=repr)
+def test_what_is_stored_is_a_constant_to_a_gradient(replay, numbers):
+    state = replay.init(jnp.zeros(numbers))
+
+    def loss(factor):
+        added = replay.add(state, factor * jnp.ones((12, numbers)))
+        drawn = replay.sample(added, jax.random.key(0), 4).items
+        return jnp.mean(factor * drawn) + jnp.mean(factor * replay.get(added, jnp.arange(3)))
+
+    np.testing.assert_allclose(jax.grad(loss)(2.0), 4.0, rtol=1e-5)
+
+
+def test_statistics_under_debug_infs():
+    with jax.debug_infs(True):
+        assert int(REPLAYS[0].stats(REPLAYS[0].init(ITEM)).size) == 0
+
+
 def test_beta_may_be_traced():
     replay = REPLAYS[0]
     state = add(replay, replay.init(ITEM), jax.random.key(0))

@@ -133,6 +133,24 @@ def test_inside_a_shard_map_of_the_users_own(checked):
     assert int(size) == DEVICES * 11
 
 
+@pytest.mark.parametrize("replay", REPLAYS, ids=repr)
+def test_a_life_inside_a_shard_map_of_replays_for_themselves(replay):
+    """At first they are alike on all devices, and so are the keys of their draws."""
+
+    def life(key):
+        state = replay.init(ITEM if isinstance(replay.view, Items) else STEP)
+        index = jax.lax.axis_index("data")
+        for _ in range(3):
+            state = add(replay, state, jax.random.fold_in(key, index))
+            sample = replay.sample(state, key, 100)
+            state = replay.update_priorities(state, sample.ids, sample.weights * (1 + index))
+        return replay.probabilities(state, sample.ids)[None]
+
+    alike, own = PartitionSpec(), PartitionSpec("data")
+    mapped = jax.shard_map(life, mesh=MESH, in_specs=alike, out_specs=own)
+    assert np.all(np.asarray(jax.jit(mapped)(KEYS[0])) > 0)
+
+
 def test_the_same_masses_in_trees_that_differ():
     def find(mass):
         leaves = jnp.full(CAPACITY, 1.0 + jax.lax.axis_index("data"))
