@@ -67,11 +67,14 @@ def test_nothing_is_copied_under_donation(replay, step):
     assert temporary_bytes(in_a_loop(side_by_side(step)), replay, states) < MANY * 25_000
 
 
-@pytest.mark.parametrize("view", [TRANSITIONS, SEQUENCES], ids=repr)
+@pytest.mark.parametrize(
+    "view", [TRANSITIONS, pytest.param(SEQUENCES, marks=pytest.mark.slow)], ids=repr
+)
 def test_each_replay_draws_once_it_is_ready(view):
     """A `cond` whose predicate differs between replays side by side runs both branches."""
     replay = UniformReplay(LARGE, view=view)
-    states = jax.vmap(lambda key: add(replay, init(replay), key))(jax.random.split(KEY, 2))
+    fill = jax.jit(jax.vmap(lambda key: add(replay, init(replay), key)))
+    states = fill(jax.random.split(KEY, 2))
 
     def draw(state):
         return replay.sample(state, KEY, 8).items
@@ -81,7 +84,7 @@ def test_each_replay_draws_once_it_is_ready(view):
         return jax.lax.cond(ready, draw, lambda _: nothing, state)
 
     items = jax.eval_shape(draw, jax.tree.map(lambda leaf: leaf[0], states))
-    drawn = jax.vmap(draw_if)(jnp.array([False, True]), states)
+    drawn = jax.jit(jax.vmap(draw_if))(jnp.array([False, True]), states)
     expected = jax.jit(draw)(jax.tree.map(lambda leaf: leaf[1], states))
     chex.assert_trees_all_equal(jax.tree.map(lambda leaf: leaf[1], drawn), expected)
     assert not any(leaf[0].any() for leaf in jax.tree.leaves(drawn))
