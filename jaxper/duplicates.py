@@ -27,7 +27,6 @@ def last_rows(scratch: Array, leaves: Array, indices: Array) -> tuple[Array, Arr
     if indices.size <= FEW:
         return _compared(scratch, leaves, indices)
     if indices.size <= FEW_ON_A_GPU:
-        indices = _xla.varying_as(indices, scratch, leaves)
         leaves = _xla.varying_as(leaves, indices)
         return jax.lax.platform_dependent(scratch, leaves, indices, cpu=_claimed, default=_compared)
     return _claimed(scratch, leaves, indices)

@@ -160,8 +160,23 @@ def test_the_same_masses_in_trees_that_differ():
     mapped = jax.shard_map(
         find, mesh=MESH, in_specs=PartitionSpec(), out_specs=PartitionSpec("data")
     )
-    found = jax.jit(mapped)(jnp.array([0.0, 120.0]))
-    np.testing.assert_array_equal(found[:, 1], 120 // np.arange(1, DEVICES + 1))
+    masses = np.arange(100, dtype=np.float32)
+    found = jax.jit(mapped)(masses)
+    np.testing.assert_array_equal(found, masses // np.arange(1, DEVICES + 1)[:, None])
+
+
+def test_the_same_ids_of_large_storages_that_differ():
+    """So large that a CPU touches rows before it reads them; traced, but not built."""
+    replay = UniformReplay(2**21)
+
+    def get(ids):
+        items = jnp.full((4, 16), 1.0 * jax.lax.axis_index("data"))
+        return replay.get(replay.add(replay.init(items[0]), items), ids)[None]
+
+    alike, own = PartitionSpec(), PartitionSpec("data")
+    mapped = jax.shard_map(get, mesh=MESH, in_specs=alike, out_specs=own)
+    ids = jax.ShapeDtypeStruct((4,), jnp.uint32)
+    assert jax.eval_shape(mapped, ids).shape == (DEVICES, 4, 16)
 
 
 def test_inside_a_pmap():
