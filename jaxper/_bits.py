@@ -32,3 +32,8 @@ def to(dtype: Any, bits: Array) -> Array:
 def unsigned(dtype: Any) -> Any:
     """The dtype of the bits of a dtype."""
     return _UNSIGNED[dtype.itemsize]
+
+
+def unit_interval(bits: Array) -> Array:
+    """Uniform float32 in [0, 1) of 24 bits, from random uint32."""
+    return (bits >> 8).astype(jnp.float32) * 2.0**-24

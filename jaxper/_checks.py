@@ -125,8 +125,10 @@ def boolean(name: str, values: ArrayLike) -> Array:
     return array
 
 
-def mask(values: ArrayLike, shape: tuple[int, ...]) -> Array:
-    """A bool of this shape."""
+def mask(values: ArrayLike | None, shape: tuple[int, ...]) -> Array | None:
+    """A bool of this shape, or None where there is none."""
+    if values is None:
+        return None
     array = boolean("mask", values)
     _shaped("mask", array, shape)
     return array

@@ -84,12 +84,11 @@ class PrioritizedReplay:
         >>> states.alpha.tolist(), states.next_id.shape
         ([0.0, 1.0, 2.0], (3,))
         """
+        alpha = self.alpha if alpha is None else alpha
         return PrioritizedState(
             next_id=jnp.zeros((), jnp.uint32),
             max_priority=jnp.ones((), jnp.float32),
-            alpha=_checks.traceable(
-                "alpha", self.alpha if alpha is None else alpha, _checks.not_negative
-            ),
+            alpha=_checks.traceable("alpha", alpha, _checks.not_negative),
             rejected=jnp.zeros((), jnp.uint32),
             stale=jnp.zeros((), jnp.uint32),
             discount=self.view.init_discount(discount),
@@ -203,8 +202,7 @@ class PrioritizedReplay:
         """
         ids = _checks.ids(ids)
         priorities = _checks.priorities(priorities, ids.size)
-        if mask is not None:
-            mask = _checks.mask(mask, ids.shape)
+        mask = _checks.mask(mask, ids.shape)
         return prioritized_state.update(self, state, ids, priorities, mask)
 
     def get(self, state: PrioritizedState, ids: ArrayLike) -> Any:

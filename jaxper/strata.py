@@ -6,7 +6,7 @@ import numpy as np
 from jax import Array
 from jax.custom_batching import custom_vmap
 
-from jaxper import sum_tree
+from jaxper import _bits
 from jaxper._xla import apart, known_late
 
 STRATEGIES = ("stratified", "iid")
@@ -97,7 +97,7 @@ def within_slices(
     (width,) = apart(_width(total, slices))  # once, not for every slice
     end = (order + 1) * width
     mass = jnp.minimum((order + step) * width, _next(end, -1))
-    rest = sum_tree.unit_interval(fine) * (width * 2.0**-bits)
+    rest = _bits.unit_interval(fine) * (width * 2.0**-bits)
     return mass, jnp.where(rest < end - mass, rest, 0)
 
 

@@ -88,7 +88,7 @@ def check(
             f"one add takes at most capacity = {most * num_envs} steps, "
             f"got T * num_envs = {rows} * {num_envs}; add them in parts of up to {most} rows"
         )
-    return None, None if mask is None else _checks.mask(mask, (rows, num_envs))
+    return None, _checks.mask(mask, (rows, num_envs))
 
 
 def read(leaves: Any, rows: Array, envs: Array) -> Any:

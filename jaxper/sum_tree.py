@@ -16,7 +16,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxper import _checks, descent, duplicates, levels
+from jaxper import _bits, _checks, descent, duplicates, levels
 from jaxper._xla import after, computed_once
 from jaxper.levels import GROUP
 
@@ -133,12 +133,7 @@ def find(tree: SumTree, mass: ArrayLike, low: ArrayLike | None = None) -> Array:
         return descend(tree, mass, jnp.zeros_like(mass))[0]
     low = _checks.integers("low", low).astype(jnp.uint32)
     _checks.same_shape("low", low, "mass", mass)
-    return descend(tree, mass, unit_interval(low) * (total(tree) * 2.0**-23))[0]
-
-
-def unit_interval(bits: Array) -> Array:
-    """Uniform float32 in [0, 1) of 24 bits, from random uint32."""
-    return (bits >> 8).astype(jnp.float32) * 2.0**-24
+    return descend(tree, mass, _bits.unit_interval(low) * (total(tree) * 2.0**-23))[0]
 
 
 @partial(jax.jit, inline=True)
@@ -219,12 +214,7 @@ def _change(indices: Array, values: Array, before: Array | int) -> Array:
 
 
 def _put(
-    tree: SumTree,
-    leaves: Array,
-    indices: Array,
-    values: Array,
-    change: ArrayLike,
-    *numbers: Array,
+    tree: SumTree, leaves: Array, indices: Array, values: Array, change: ArrayLike, *numbers: Array
 ) -> tuple[SumTree, tuple[Array, ...]]:
     """The tree with `values` at `indices` of `leaves`, no index twice but `OUT`.
 

@@ -55,7 +55,7 @@ class Items:
             )
         return (
             None if priorities is None else _checks.priorities(priorities, count),
-            None if mask is None else _checks.mask(mask, (count,)),
+            _checks.mask(mask, (count,)),
         )
 
     def write(
