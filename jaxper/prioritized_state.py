@@ -15,6 +15,7 @@ from jax.experimental import checkify
 from jax.typing import ArrayLike
 
 from jaxper import axis, ring, strata, sum_tree
+from jaxper._xla import computed_once
 from jaxper.importance import importance_weights, normalised_weights
 from jaxper.priority import is_priority, leaf_of
 from jaxper.views import Sample
@@ -50,6 +51,7 @@ def add(
         priorities = state.max_priority
     else:
         kept = changes.slots != ring.NO_SLOT
+        priorities, _ = computed_once(changes.slots, priorities)
         good = _checked(priorities, kept)
         priorities = jnp.where(good, priorities, state.max_priority)
         state = state._replace(
@@ -96,6 +98,7 @@ def update(
     if not ids.size:
         return state
     kept = jnp.ones(ids.shape, bool) if mask is None else mask
+    priorities, _ = computed_once(ids, priorities)
     good = _checked(priorities, kept)
     live = _leaves_of(replay, state, ids) > 0
     valid = kept & good & live

@@ -1,7 +1,8 @@
 """A step of a small batch is one thread's: to wake another takes longer than its operations do.
 
 XLA on a CPU hands half of what is ready to another thread once more than eight operations are, and
-gives to all threads what reads from a large array.
+gives to all threads what reads from a large array or computes much. A chain of elementwise
+operations it computes again in each operation that reads it.
 """
 
 import jax
@@ -64,3 +65,20 @@ def test_a_step_is_one_threads(replay, item, batch):
     loop = ready.longest_loop(steps(replay, batch), state, rows, keys)
     assert ready.most(loop) <= MOST
     assert ready.shared(loop) == []
+
+
+@pytest.mark.parametrize("batch", [32, 512])
+def test_given_priorities_are_computed_once(batch):
+    """Not again in whatever reads them: the check, the counters, the maximum and the leaves."""
+    state = jax.eval_shape(LARGE.init, jnp.float32(0))
+    ids, values = (jax.ShapeDtypeStruct((batch,), dtype) for dtype in (jnp.uint32, jnp.float32))
+
+    def add(state, _, values):
+        return LARGE.add(state, values, priorities=jnp.floor(values))
+
+    def update(state, ids, values):
+        return LARGE.update_priorities(state, ids, jnp.floor(values))
+
+    for function in (add, update):
+        compiled = jax.jit(function, donate_argnums=0).lower(state, ids, values).compile()
+        assert str(compiled.as_text()).count(" floor(") == 1
