@@ -172,7 +172,8 @@ def _changes(
 
     overwriting = stored // num_envs > total - added
     rows = moved(stream, newest, -age)
-    bits, _ = _xla.read(new, stream.flags, rows[:, 0])
+    # The scratch is not `new`: a part of that is made of flags which were written over.
+    bits, _ = _xla.read(rows, stream.flags, rows[:, 0])
     written = (age < added) | complete | (oldest & overwriting)
     slots = rows * np.uint32(num_envs) + np.arange(num_envs, dtype=np.uint32)[None]
     live = view.may_start(bits) & complete & ~(oldest & overwriting)

@@ -14,6 +14,7 @@ from jaxper import Items, PrioritizedReplay, Sequences, Transitions, UniformRepl
 TRANSITIONS = Transitions(ENVS, 3, frame_stack=2, padding="zeros", autoreset="next_step")
 SEQUENCES = Sequences(ENVS, 5, 2)
 LARGE = 2**14  # enough for a level that is written row by row, and for reads by one thread
+FAR = 2**19  # slots, whose flags one thread reads by an update of a slice
 KEY = jax.random.key(0)
 
 
@@ -54,6 +55,7 @@ CASES = [
     (PrioritizedReplay(LARGE, view=TRANSITIONS), learn_first),
     (UniformReplay(LARGE, view=TRANSITIONS), add_first),
     (PrioritizedReplay(LARGE, view=SEQUENCES), learn_first),
+    (PrioritizedReplay(FAR, view=TRANSITIONS), learn_first),
 ]
 
 
