@@ -132,6 +132,7 @@ def write(
     """The stream with `steps`, leaves [T, num_envs, ...], after the newest row."""
     newest = newest_row(stream, next_id)
     prior = jnp.where(stored > 0, stream.flags[newest], flags.LAST)
+    prior, _ = _xla.computed_once(newest, prior)  # once, before it is written over
     bits = flags.of_rows(prior, steps.terminated, steps.truncated, view.autoreset)
     starts, count = view.starts(bits, stream.count)
     starts = starts if mask is None else starts & mask
@@ -172,8 +173,7 @@ def _changes(
 
     overwriting = stored // num_envs > total - added
     rows = moved(stream, newest, -age)
-    # The scratch is not `new`: a part of that is made of flags which were written over.
-    bits, _ = _xla.read(rows, stream.flags, rows[:, 0])
+    bits, _ = _xla.read(new, stream.flags, rows[:, 0])
     written = (age < added) | complete | (oldest & overwriting)
     slots = rows * np.uint32(num_envs) + np.arange(num_envs, dtype=np.uint32)[None]
     live = view.may_start(bits) & complete & ~(oldest & overwriting)
