@@ -27,7 +27,7 @@ def not_negative(name: str, value: Any) -> float:
     """A finite number >= 0, as a float."""
     number = _number(value)
     if not 0 <= number < math.inf:
-        raise ValueError(f"{name} must be a finite number and at least 0, got {value!r}")
+        raise ValueError(f"{name} must be a finite number and at least 0, got {_got(name, value)}")
     return number
 
 
@@ -35,7 +35,7 @@ def fraction(name: str, value: Any) -> float:
     """A number from 0 to 1, as a float."""
     number = _number(value)
     if not 0 <= number <= 1:
-        raise ValueError(f"{name} must be from 0 to 1, got {value!r}")
+        raise ValueError(f"{name} must be from 0 to 1, got {_got(name, value)}")
     return number
 
 
@@ -197,6 +197,14 @@ def _number(value: Any) -> float:
         return math.nan if isinstance(value, str | bool) else float(value)
     except (TypeError, ValueError):
         return math.nan
+
+
+def _got(name: str, value: Any) -> str:
+    """What was given; of what only the state can hold traced, how to write that."""
+    if not isinstance(value, Tracer):
+        return repr(value)
+    instead = f"; write replay.init(item, {name}=...)" if name in ("alpha", "discount") else ""
+    return f"a traced value{instead}"
 
 
 def _shaped(name: str, array: Array, shape: tuple[int, ...]) -> None:

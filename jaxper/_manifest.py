@@ -58,6 +58,8 @@ def check(
             f"\nrestore with capacity={saved['capacity']}, then write "
             f"jaxper.resize(replay, state, {given['capacity']})"
         )
+        if manifest["leading"]:
+            hint += f"; or, if these are shards, {manifest['leading']}, restore onto a mesh=..."
     _refuse(where, differences, hint)
 
 

@@ -16,8 +16,29 @@ if TYPE_CHECKING:
     from jaxper.moves import Replay, State
 
 
+def check_fits(kind: type, capacity: int, state: State) -> None:
+    """Refuses a state of another kind of replay, of many, or of another capacity."""
+    if not isinstance(state, kind):
+        raise ValueError(
+            f"state must be a {kind.__name__}, as this replay's init returns it, "
+            f"got {type(state).__name__}"
+        )
+    if state.next_id.ndim:
+        raise ValueError(
+            f"state must be that of one replay, got leading axes {state.next_id.shape}; "
+            f"call the method under jax.vmap"
+        )
+    made_for = len(state.storage.words) if state.tree == () else state.tree.capacity
+    if made_for != capacity:
+        raise ValueError(
+            f"the state is of capacity {made_for}, this replay of {capacity}; use "
+            f"dataclasses.replace(replay, capacity={made_for}), or first resize the state with "
+            f"jaxper.resize(dataclasses.replace(replay, capacity={made_for}), state, {capacity})"
+        )
+
+
 def check_state(replay: Replay, state: State) -> None:
-    """Refuses what is no state of this replay."""
+    """Refuses what is no state of this replay, or of another item. It traces `init`."""
     if not isinstance(state, PrioritizedState | UniformState):
         raise ValueError(f"state must be the replay's, got {type(state).__name__}")
     expected = spec(replay, item_of(state), state.next_id.shape)

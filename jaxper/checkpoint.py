@@ -54,7 +54,8 @@ def save(directory: str | os.PathLike, replay: Replay, state: State, *, extra: A
 
     Raises:
       ValueError: the state is not one of this replay, the directory is a file, or `extra` holds
-        what is no array or does not fit the types that JAX has enabled.
+        what is no array, or integers that do not fit the types that JAX has enabled (a float64
+        is saved as a float32 where that is not).
 
     >>> from jaxper import checkpoint
     >>> directory = getfixture("tmp_path") / "checkpoint"

@@ -9,6 +9,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxper import _checks, axis, prioritized_state, ring, stats, strata, stream, sum_tree, views
+from jaxper._state_spec import check_fits
 from jaxper.prioritized_state import PrioritizedState
 from jaxper.views import Items, Sample, View
 
@@ -125,6 +126,7 @@ class PrioritizedReplay:
         >>> int(replay.size(state)), replay.get(state, jnp.arange(2)).tolist()
         (2, [0, 2])
         """
+        check_fits(PrioritizedState, self.capacity, state)
         priorities, mask = self.view.check(state.storage, items, priorities, mask)
         return prioritized_state.add(self, state, items, priorities, mask)
 
@@ -168,6 +170,7 @@ class PrioritizedReplay:
 
         Source: Schaul et al. 2016, section 3.4, equation 2.
         """
+        check_fits(PrioritizedState, self.capacity, state)
         beta, axis_name = _checks.scalar("beta", beta), _checks.axis(axis_name)
         return prioritized_state.sample(
             self, state, key, _checks.count("batch_size", batch_size), beta, axis_name
@@ -200,6 +203,7 @@ class PrioritizedReplay:
         >>> float(state.max_priority), int(state.stale)
         (9.0, 1)
         """
+        check_fits(PrioritizedState, self.capacity, state)
         ids = _checks.ids(ids)
         priorities = _checks.priorities(priorities, ids.size)
         mask = _checks.mask(mask, ids.shape)
@@ -207,6 +211,7 @@ class PrioritizedReplay:
 
     def get(self, state: PrioritizedState, ids: ArrayLike) -> Any:
         """The items of these ids, leaves [B, ...]; of a stale id what its slot holds now."""
+        check_fits(PrioritizedState, self.capacity, state)
         return prioritized_state.get(self, state, _checks.ids(ids))
 
     def reset_priorities(
@@ -229,6 +234,7 @@ class PrioritizedReplay:
 
         The ids are this shard's own; of `axis_name` see `sample`.
         """
+        check_fits(PrioritizedState, self.capacity, state)
         axis_name = _checks.axis(axis_name)
         return prioritized_state.probabilities(self, state, _checks.ids(ids), axis_name)
 

@@ -11,7 +11,12 @@ from jaxper import levels, sum_tree
 
 
 class Stats(NamedTuple):
-    """The state of a replay in scalars; all 0 but `max_priority` where nothing was added yet."""
+    """The state of a replay in scalars; all 0 but `max_priority` where nothing was added yet.
+
+    `total`, `mean`, `smallest` and `largest` are of the leaves, (priority + epsilon)^alpha, and
+    `max_priority` is a priority. In a stream `size` counts the live starts, `fill` all steps. As
+    many equal leaves as the effective sample size would spread the draws as much.
+    """
 
     size: Array  # int32, live slots
     fill: Array  # float32, stored items / capacity

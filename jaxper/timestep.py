@@ -9,6 +9,8 @@ class TimeStep(NamedTuple):
     """One step: the observation acted on, the action, and what the action led to.
 
     `terminated` must mean that a reset follows. A step whose two flags are both set terminated.
+    `extras` are whatever else belongs to the step, such as the recurrent state before it or the
+    log-probability of its action.
     """
 
     observation: Any  # a pytree
@@ -22,7 +24,8 @@ class TimeStep(NamedTuple):
 class Transition(NamedTuple):
     """An n-step transition, leaves [batch_size, ...].
 
-    A target is `reward + discount * value(next_observation)`, whatever ended and where.
+    A target is `reward + discount * value(next_observation)`, whatever ended and where. The action
+    and the extras are those of the first step.
     """
 
     observation: Any  # frames stacked where the view stacks

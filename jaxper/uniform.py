@@ -9,6 +9,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxper import _checks, axis, ring, stats, stream, sum_tree, uniform_state, views
+from jaxper._state_spec import check_fits
 from jaxper.uniform_state import UniformState
 from jaxper.views import Items, Sample, View
 
@@ -91,6 +92,7 @@ class UniformReplay:
         """
         if isinstance(self.view, Items):
             priorities = None
+        check_fits(UniformState, self.capacity, state)
         _, mask = self.view.check(state.storage, items, priorities, mask)
         return uniform_state.add(self, state, items, mask)
 
@@ -118,6 +120,7 @@ class UniformReplay:
         Raises:
           ValueError: `batch_size` is below 1, or there is no axis `axis_name`.
         """
+        check_fits(UniformState, self.capacity, state)
         batch_size = _checks.count("batch_size", batch_size)
         return uniform_state.sample(self, state, key, batch_size, _checks.axis(axis_name))
 
@@ -134,6 +137,7 @@ class UniformReplay:
 
     def get(self, state: UniformState, ids: ArrayLike) -> Any:
         """The items of these ids, leaves [B, ...]; of a stale id what its slot holds now."""
+        check_fits(UniformState, self.capacity, state)
         return uniform_state.get(self, state, _checks.ids(ids))
 
     def reset_priorities(self, state: UniformState, priority: ArrayLike = 1.0) -> UniformState:
@@ -151,6 +155,7 @@ class UniformReplay:
 
         The ids are this shard's own; of `axis_name` see `sample`.
         """
+        check_fits(UniformState, self.capacity, state)
         axis_name = _checks.axis(axis_name)
         return uniform_state.probabilities(self, state, _checks.ids(ids), axis_name)
 

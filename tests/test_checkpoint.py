@@ -344,6 +344,14 @@ def test_another_configuration_is_refused_before_an_array_is_read(message, saved
     assert str(saved[name]) in str(error.value)
 
 
+def test_of_shards_the_refusal_names_a_mesh(tmp_path):
+    replay, state = small()
+    shards = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), state)
+    checkpoint.save(tmp_path, replay, shards)
+    with pytest.raises(ValueError, match=r"these are shards, \[2\], restore onto a mesh=\.\.\."):
+        checkpoint.restore(tmp_path, PrioritizedReplay(16), jnp.float32(0))
+
+
 def test_what_may_differ_is_the_replays_but_alpha(tmp_path):
     replay = PrioritizedReplay(8, alpha=0.5)
     state = replay.add(replay.init(jnp.int32(0)), jnp.arange(5), priorities=jnp.arange(5.0))

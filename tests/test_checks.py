@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxper import PrioritizedReplay, UniformReplay
+from jaxper import PrioritizedReplay, Transitions, UniformReplay
 
 ITEM = {"o": jnp.zeros((2, 3)), "a": jnp.int32(0)}
 GOOD = {"o": jnp.zeros((4, 2, 3)), "a": jnp.zeros(4, jnp.int32)}
@@ -103,3 +103,50 @@ def test_arguments_per_row():
 def test_random_keys_are_no_item():
     with pytest.raises(ValueError, match=r"item\['key'\] must be of numbers .*key_data"):
         PrioritizedReplay(4).init({"key": jax.random.key(0)})
+
+
+OTHERS = {
+    "capacity 5, this replay of 6; use dataclasses.replace": lambda state: state,
+    "state must be a .*State, as this replay's init returns it, got tuple": lambda _: (),
+    r"one replay, got leading axes \(2,\); call the method under jax.vmap": lambda state: (
+        jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), state)
+    ),
+}
+METHODS = {
+    "add": lambda replay, state: replay.add(state, GOOD),
+    "sample": lambda replay, state: replay.sample(state, jax.random.key(0), 2),
+    "get": lambda replay, state: replay.get(state, jnp.arange(2)),
+    "probabilities": lambda replay, state: replay.probabilities(state, jnp.arange(2)),
+    "update_priorities": lambda replay, state: replay.update_priorities(
+        state, jnp.arange(2), jnp.ones(2)
+    ),
+}
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize("message", OTHERS)
+def test_the_state_of_another_replay(message, method):
+    kinds = (
+        [PrioritizedReplay] if method == "update_priorities" else [PrioritizedReplay, UniformReplay]
+    )
+    for kind in kinds:
+        state = OTHERS[message](kind(5).init(ITEM))
+        with pytest.raises(ValueError, match=message):
+            METHODS[method](kind(6), state)
+
+
+def test_the_state_of_another_class():
+    prioritized, uniform = PrioritizedReplay(5), UniformReplay(5)
+    with pytest.raises(ValueError, match="must be a UniformState"):
+        uniform.add(prioritized.init(ITEM), GOOD)
+    with pytest.raises(ValueError, match="must be a PrioritizedState"):
+        prioritized.add(uniform.init(ITEM), GOOD)
+
+
+def test_what_a_configuration_takes_no_traced_value_for():
+    with pytest.raises(ValueError, match=r"traced value; write replay.init\(item, alpha=...\)"):
+        jax.vmap(lambda alpha: PrioritizedReplay(5, alpha=alpha).init(ITEM))(jnp.ones(2))
+    with pytest.raises(ValueError, match=r"traced value; write replay.init\(item, discount=...\)"):
+        jax.vmap(lambda discount: Transitions(2, discount=discount).n_step)(jnp.ones(2))
+    with pytest.raises(ValueError, match=r"at least 0, got a traced value\n"):
+        jax.vmap(lambda epsilon: PrioritizedReplay(5, epsilon=epsilon).capacity)(jnp.ones(2))
