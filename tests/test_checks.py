@@ -1,5 +1,7 @@
 """What is refused, and that the error says what to write instead."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -136,11 +138,11 @@ def test_the_state_of_another_replay(message, method):
 
 
 def test_the_state_of_another_class():
-    prioritized, uniform = PrioritizedReplay(5), UniformReplay(5)
-    with pytest.raises(ValueError, match="must be a UniformState"):
-        uniform.add(prioritized.init(ITEM), GOOD)
-    with pytest.raises(ValueError, match="must be a PrioritizedState"):
-        prioritized.add(uniform.init(ITEM), GOOD)
+    replays: list[Any] = [PrioritizedReplay(5), UniformReplay(5)]
+    for replay, other in (replays, replays[::-1]):
+        kind = type(replay).__name__.replace("Replay", "State")
+        with pytest.raises(ValueError, match=f"state must be a {kind}, as this replay's init"):
+            replay.add(other.init(ITEM), GOOD)
 
 
 def test_what_a_configuration_takes_no_traced_value_for():
