@@ -68,9 +68,14 @@ def explore(key: Array, q: Array, epsilon: Any) -> Array:
 def td_error(network: nn.Module, params: Any, target_params: Any, step: jaxper.Transition) -> Array:
     """The double-Q error of one transition (van Hasselt et al. 2016)."""
     action = jnp.argmax(q_values(network, params, step.next_observation))
-    value = q_values(network, target_params, step.next_observation)[action]
+    value = chosen(q_values(network, target_params, step.next_observation), action)
     target = jax.lax.stop_gradient(step.reward + step.discount * value)
-    return target - q_values(network, params, step.observation)[step.action]
+    return target - chosen(q_values(network, params, step.observation), step.action)
+
+
+def chosen(q: Array, action: Array) -> Array:
+    """The Q-value of one action; its gradient needs no scatter, as that of `q[action]` would."""
+    return jnp.sum(q * jax.nn.one_hot(action, q.shape[0]))
 
 
 def learn(
