@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax import Array
-from jax.experimental import checkify
 from jax.typing import ArrayLike
 
 from jaxper import axis, ring, strata, sum_tree
+from jaxper._report import reported
 from jaxper._xla import computed_once
 from jaxper.importance import importance_weights, normalised_weights
 from jaxper.priority import is_priority, leaf_of
@@ -22,6 +22,8 @@ from jaxper.views import Sample
 
 if TYPE_CHECKING:
     from jaxper.prioritized import PrioritizedReplay
+
+_BAD_PRIORITY = "a priority is NaN, infinite or negative; pass magnitudes, such as jnp.abs(td_error)"
 
 
 class PrioritizedState(NamedTuple):
@@ -52,11 +54,12 @@ def add(
     else:
         kept = changes.slots != ring.NO_SLOT
         priorities, _ = computed_once(changes.slots, priorities)
-        good = _checked(priorities, kept)
+        good = is_priority(priorities)
+        bad = reported(kept & ~good, _BAD_PRIORITY)
         priorities = jnp.where(good, priorities, state.max_priority)
         state = state._replace(
             max_priority=jnp.max(priorities, initial=state.max_priority, where=kept),
-            rejected=plus(state.rejected, jnp.sum(kept & ~good, dtype=jnp.uint32)),
+            rejected=plus(state.rejected, jnp.sum(bad, dtype=jnp.uint32)),
         )
     leaves = leaf_of(priorities, state.alpha, replay.epsilon, replay.capacity)
     leaves = jnp.where(changes.live, leaves, 0)
@@ -99,7 +102,8 @@ def update(
         return state
     kept = jnp.ones(ids.shape, bool) if mask is None else mask
     priorities, _ = computed_once(ids, priorities)
-    good = _checked(priorities, kept)
+    good = is_priority(priorities)
+    bad = reported(kept & ~good, _BAD_PRIORITY)
     live = _leaves_of(replay, state, ids) > 0
     valid = kept & good & live
     slots = jnp.where(valid, ring.slot_of(ids, replay.capacity).astype(jnp.uint32), sum_tree.OUT)
@@ -107,7 +111,7 @@ def update(
     numbers = (
         state.next_id,  # so an add that follows waits for the batch the priorities come from
         jnp.max(priorities, initial=state.max_priority, where=valid),
-        plus(state.rejected, jnp.sum(kept & ~good, dtype=jnp.uint32)),
+        plus(state.rejected, jnp.sum(bad, dtype=jnp.uint32)),
         plus(state.stale, jnp.sum(kept & good & ~live, dtype=jnp.uint32)),
     )
     positive = replay.epsilon > 0
@@ -120,12 +124,13 @@ def update(
 
 @partial(jax.jit, inline=True)
 def reset(replay: PrioritizedReplay, state: PrioritizedState, priority: Array) -> PrioritizedState:
-    good = _checked(priority, jnp.ones((), bool))
+    good = is_priority(priority)
+    bad = reported(~good, _BAD_PRIORITY)
     leaf = leaf_of(priority, state.alpha, replay.epsilon, replay.capacity)
     leaf = jnp.where(good & (state.tree.leaves > 0), leaf, state.tree.leaves)
     return state._replace(
         max_priority=jnp.where(good, priority, state.max_priority),
-        rejected=plus(state.rejected, (~good).astype(jnp.uint32)),
+        rejected=plus(state.rejected, bad.astype(jnp.uint32)),
         tree=sum_tree.rebuild(state.tree, leaf),
     )
 
@@ -167,16 +172,6 @@ def _weights(
         return importance_weights(chances, axis.total(tree.live, axis_name), beta)
     smallest = jnp.min(leaves) if normalize == "batch" else sum_tree.minimum(tree)
     return normalised_weights(leaves, smallest, sum_tree.total(tree), beta, axis_name)
-
-
-def _checked(priorities: Array, kept: Array) -> Array:
-    """Whether each priority is one; under checkify an error where a kept row's is not."""
-    good = is_priority(priorities)
-    checkify.debug_check(
-        jnp.all(good | ~kept),
-        "a priority is NaN, infinite or negative; pass magnitudes, such as jnp.abs(td_error)",
-    )
-    return good
 
 
 def plus(counter: Array, more: Array) -> Array:

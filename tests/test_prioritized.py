@@ -166,6 +166,9 @@ def test_checkify_reports_a_bad_priority_but_not_a_masked_one():
             error.throw()
         error, _ = checked(bad, jnp.array([True, False]))
         error.throw()
+    reset = checkify.checkify(jax.jit(lambda p: replay.reset_priorities(state, p)))
+    assert "NaN, infinite or negative" in str(reset(jnp.inf)[0])
+    reset(2.0)[0].throw()
 
 
 def test_counters_saturate():
