@@ -15,7 +15,7 @@ from jax.typing import ArrayLike
 
 from jaxper import axis, ring, strata, sum_tree
 from jaxper._report import reported
-from jaxper._xla import computed_once
+from jaxper._xla import computed_once, known_late
 from jaxper.importance import importance_weights, normalised_weights
 from jaxper.priority import is_priority, leaf_of
 from jaxper.views import Sample
@@ -23,7 +23,9 @@ from jaxper.views import Sample
 if TYPE_CHECKING:
     from jaxper.prioritized import PrioritizedReplay
 
-_BAD_PRIORITY = "a priority is NaN, infinite or negative; pass magnitudes, such as jnp.abs(td_error)"
+_BAD_PRIORITY = (
+    "a priority is NaN, infinite or negative; pass magnitudes, such as jnp.abs(td_error)"
+)
 
 
 class PrioritizedState(NamedTuple):
@@ -82,11 +84,14 @@ def sample(
     key, total = axis.own_key(key, axis_name), sum_tree.total(state.tree)
     mass, fine = strata.draw(key, batch_size, total, replay.strategy)
     slots, leaves = sum_tree.descend(state.tree, mass, fine)
-    ids = ring.id_in_slot(slots, state.next_id, replay.capacity)
+    # What is needed last and ready first would wait together with the key's: see `computed_once`.
+    numbers = state.next_id, total, state.discount
+    next_id, total, discount = jax.tree.map(lambda number: known_late(number, leaves[0]), numbers)
+    ids = ring.id_in_slot(slots, next_id, replay.capacity)
     ids = jnp.where(total > 0, ids, ring.NO_ID)
     chances = _fraction(leaves, total, axis_name)
     weights = _weights(replay.normalize, state.tree, leaves, chances, beta, axis_name)
-    items = replay.view.read(state.storage, state.discount, slots)
+    items = replay.view.read(state.storage, discount, slots)
     return Sample(items, ids, chances, weights)
 
 

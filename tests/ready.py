@@ -1,4 +1,4 @@
-"""Which operations of a compiled loop can run at the same time on a CPU."""
+"""Which operations of a compiled program or loop can run at the same time on a CPU."""
 
 import re
 
@@ -8,11 +8,24 @@ _FREE = {"bitcast", "constant", "get-tuple-element", "parameter", "tuple"}  # XL
 _LINE = re.compile(r"\s+(?:ROOT )?%([\w.-]+) = .*? ([a-z-]+)\((.*?)\)(?:, |$)")
 
 
+def program(jitted, *arguments):
+    """The text of what it is compiled to, without its loops."""
+    return _computation("ENTRY", _compiled(jitted, *arguments))
+
+
 def longest_loop(function, *arguments):
     """The text of the longest loop that it is compiled to."""
-    text = str(jax.jit(function).lower(*arguments).compile().as_text())
+    text = _compiled(jax.jit(function), *arguments)
     names = re.findall(r" while\(.*body=(%[\w.-]+)", text)
-    return max((text[text.index(f"\n{name} ") :].split("\n}", 1)[0] for name in names), key=len)
+    return max((_computation(name, text) for name in names), key=len)
+
+
+def _compiled(jitted, *arguments):
+    return str(jitted.lower(*arguments).compile().as_text())
+
+
+def _computation(name, text):
+    return text[text.index(f"\n{name} ") :].split("\n}", 1)[0]
 
 
 def shared(body):

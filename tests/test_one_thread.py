@@ -11,7 +11,7 @@ import pytest
 import ready
 from training import STEP
 
-from jaxper import PrioritizedReplay, Sequences, Transitions, UniformReplay
+from jaxper import Items, PrioritizedReplay, Sequences, Transitions, UniformReplay
 
 ADDED, MOST = 64, 8
 TRANSITION = {
@@ -65,6 +65,25 @@ def test_a_step_is_one_threads(replay, item, batch):
     loop = ready.longest_loop(steps(replay, batch), state, rows, keys)
     assert ready.most(loop) <= MOST
     assert ready.shared(loop) == []
+
+
+@pytest.mark.parametrize("view", [Items(), STREAM], ids=repr)
+def test_a_draw_called_alone_is_one_threads(view):
+    """Also where it is the whole program, whose constants and numbers are all ready at first."""
+    replay = PrioritizedReplay(10_000, view=view)
+    state = jax.eval_shape(replay.init, TRANSITION if view == Items() else STEP)
+
+    def draw(state, key):
+        return replay.sample(state, key, 256)
+
+    def learn(state, key):
+        sample = draw(state, key)
+        return replay.update_priorities(state, sample.ids, sample.weights)
+
+    for jitted in (jax.jit(draw), jax.jit(learn, donate_argnums=0)):
+        program = ready.program(jitted, state, jax.eval_shape(jax.random.key, 0))
+        assert ready.most(program) <= MOST
+        assert ready.shared(program) == []
 
 
 @pytest.mark.parametrize("batch", [32, 512])
