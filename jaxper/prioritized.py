@@ -221,6 +221,7 @@ class PrioritizedReplay:
 
         A priority that is NaN, infinite or negative changes nothing and is counted in `rejected`.
         """
+        check_fits(PrioritizedState, self.capacity, state)
         return prioritized_state.reset(self, state, _checks.scalar("priority", priority))
 
     def size(self, state: PrioritizedState, *, axis_name: axis.Name = None) -> Array:
@@ -240,6 +241,7 @@ class PrioritizedReplay:
 
     def stats(self, state: PrioritizedState) -> stats.Stats:
         """Scalars for logging, also from inside a compiled step. Reads the whole tree."""
+        check_fits(PrioritizedState, self.capacity, state)
         return stats.Stats(
             fill=state.stored.astype(jnp.float32) / self.capacity,
             max_priority=state.max_priority,

@@ -161,6 +161,7 @@ class UniformReplay:
 
     def stats(self, state: UniformState) -> stats.Stats:
         """Scalars for logging, as of a prioritized replay whose live leaves are all 1."""
+        check_fits(UniformState, self.capacity, state)
         size = self.size(state)
         total = size.astype(jnp.float32)
         one = jnp.minimum(total, 1)

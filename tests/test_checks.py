@@ -122,16 +122,16 @@ METHODS = {
     "update_priorities": lambda replay, state: replay.update_priorities(
         state, jnp.arange(2), jnp.ones(2)
     ),
+    "reset_priorities": lambda replay, state: replay.reset_priorities(state),
+    "stats": lambda replay, state: replay.stats(state),
 }
 
 
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("message", OTHERS)
 def test_the_state_of_another_replay(message, method):
-    kinds = (
-        [PrioritizedReplay] if method == "update_priorities" else [PrioritizedReplay, UniformReplay]
-    )
-    for kind in kinds:
+    uniform = [] if method.endswith("priorities") else [UniformReplay]  # which ignores both
+    for kind in (PrioritizedReplay, *uniform):
         state = OTHERS[message](kind(5).init(ITEM))
         with pytest.raises(ValueError, match=message):
             METHODS[method](kind(6), state)
