@@ -52,7 +52,7 @@ def sample(
     key = axis.own_key(key, axis_name)
     ids = jnp.where(empty, ring.NO_ID, _draw(replay, state, key, batch_size))
     chances = probabilities(replay, state, ids, axis_name)
-    weights = jnp.where(empty, 0, jnp.full(batch_size, _share(state, axis_name), jnp.float32))
+    weights = jnp.where(chances > 0, _share(state, axis_name), jnp.float32(0))
     return Sample(get(replay, state, ids), ids, chances, weights)
 
 
@@ -67,8 +67,8 @@ def _share(state: UniformState, axis_name: axis.Name) -> Array | float:
 def _draw(replay: UniformReplay, state: UniformState, key: Array, batch_size: int) -> Array:
     """Ids of live items, uint32 [B]."""
     if state.tree == ():
-        age = jax.random.randint(key, (batch_size,), 0, state.stored, jnp.int32)
-        return ring.id_of_age(age.astype(jnp.uint32), state.next_id, replay.capacity)
+        age = strata.integers(key, batch_size, state.stored)
+        return ring.id_of_age(age, state.next_id, replay.capacity)
     mass, fine = strata.draw(key, batch_size, sum_tree.total(state.tree), "iid")
     slots, _ = sum_tree.descend(state.tree, mass, fine)
     return ring.id_in_slot(slots, state.next_id, replay.capacity)

@@ -29,6 +29,7 @@ CASES = [
     (LARGE, TRANSITION, 256),
     (PrioritizedReplay(2**20, view=STREAM), STEP, 32),
     (PrioritizedReplay(2**14, view=SEQUENCES), STEP, 32),
+    (UniformReplay(2**14), TRANSITION, 256),
 ]
 SLOW = [
     (PrioritizedReplay(2**20, view=STREAM), STEP, 256),

@@ -103,6 +103,14 @@ def test_iid_draws_are_independent_and_stratified_ones_are_not():
     assert spread("stratified") == pytest.approx(1 / 12 / 16**3, rel=0.2)
 
 
+@pytest.mark.parametrize("count", [0, 1, 3, 7, 10**6, 2**31 - 1])
+def test_integers_are_the_high_words_of_exact_products(count):
+    key, size = jax.random.key(3), 1000
+    drawn = jax.jit(strata.integers, static_argnums=1)(key, size, jnp.int32(count))
+    coarse, fine = np.asarray(strata._words(key, 2 * size)).reshape(2, size).astype(object)
+    assert (np.asarray(drawn) == (coarse * 2**32 + fine) * count >> 64).all()
+
+
 @pytest.mark.parametrize("impl", ["threefry2x32", "rbg", "unsafe_rbg"])
 @pytest.mark.parametrize("count", [1, 7, 4097])
 def test_no_random_word_is_drawn_twice(impl, count):
