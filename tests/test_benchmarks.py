@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks import compiled, h200, tables, timing, with_jaxper, with_numpy
+from benchmarks import compiled, h200, tables, timing, uniform, with_jaxper, with_numpy
 from benchmarks.work import OPERATIONS, VARIANTS, Cell, Contender, work
 
 TEXT = """
@@ -44,6 +44,13 @@ def test_contenders_do_their_work(module):
     runs = contender.make(work(capacity=128, batch_size=8, add_size=4))
     times = timing.interleaved({name: runs[name] for name in OPERATIONS}, rounds=2, seconds=1e-4)
     assert all((times[name] > 0).all() and times[name].shape == (2,) for name in OPERATIONS)
+
+
+def test_uniform_contenders_do_their_work():
+    for runs in uniform.contenders(work(capacity=128, batch_size=8, add_size=64)).values():
+        times = timing.interleaved(runs, rounds=2, seconds=1e-4)
+        assert list(times) == ["add", "sample", "add and sample"]
+        assert all((time > 0).all() for time in times.values())
 
 
 def test_a_run_of_several_goes_through_the_variants_in_turn():
