@@ -52,8 +52,16 @@ def integers(key: Array, batch_size: int, count: Array) -> Array:
     coarse, fine = _words(key, 2 * batch_size).reshape(2, batch_size)
     count = count.astype(jnp.uint32)
     low = coarse * count
-    carry = low + jax.lax.mulhi(fine, count) < low
-    return jax.lax.mulhi(coarse, count) + carry
+    carry = (low + _upper_word(fine, count) < low).astype(jnp.uint32)
+    return _upper_word(coarse, count) + carry
+
+
+def _upper_word(a: Array, b: Array) -> Array:
+    """Of the products of uint32. XLA does not compile `jax.lax.mulhi` inside `shard_map`."""
+    half = 2**16 - 1
+    middle = (a >> 16) * (b & half) + ((a & half) * (b & half) >> 16)
+    other = (a & half) * (b >> 16) + (middle & half)
+    return (a >> 16) * (b >> 16) + (middle >> 16) + (other >> 16)
 
 
 def _late(key: Array, total: Array) -> Array:
