@@ -151,7 +151,7 @@ def steps() -> Iterator[Case]:
     yield Case("step, weights of the buffer", 29, step(smallest), arguments, state)
     uniform = UniformReplay(CAPACITY)
     state = jax.eval_shape(uniform.init, VECTORS)
-    yield Case("uniform step", 6, step(uniform), (state, rows(VECTORS, ADDED), KEY), state)
+    yield Case("uniform step", 7, step(uniform), (state, rows(VECTORS, ADDED), KEY), state)
     state = jax.eval_shape(replay.init, VECTORS)
     keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 10))
     arguments = (state, rows(VECTORS, 10, ADDED), keys)

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from jax import Array
 
 from jaxper import axis, ring, strata, sum_tree
+from jaxper._xla import computed_once
 from jaxper.views import Sample
 
 if TYPE_CHECKING:
@@ -67,7 +68,7 @@ def _share(state: UniformState, axis_name: axis.Name) -> Array | float:
 def _draw(replay: UniformReplay, state: UniformState, key: Array, batch_size: int) -> Array:
     """Ids of live items, uint32 [B]."""
     if state.tree == ():
-        age = strata.integers(key, batch_size, state.stored)
+        age, _ = computed_once(state.next_id, strata.integers(key, batch_size, state.stored))
         return ring.id_of_age(age, state.next_id, replay.capacity)
     mass, fine = strata.draw(key, batch_size, sum_tree.total(state.tree), "iid")
     slots, _ = sum_tree.descend(state.tree, mass, fine)

@@ -87,6 +87,15 @@ def test_a_draw_called_alone_is_one_threads(view):
         assert ready.shared(program) == []
 
 
+def test_uniform_ids_are_computed_once():
+    """Not again in the chances, the weights and each leaf that is read."""
+    replay = UniformReplay(2**14)
+    state = jax.eval_shape(replay.init, TRANSITION)
+    draw = jax.jit(replay.sample, static_argnums=2)
+    compiled = draw.lower(state, jax.eval_shape(jax.random.key, 0), 4096).compile()
+    assert str(compiled.as_text()).count(" multiply(") == 9  # one, and four in each upper word
+
+
 @pytest.mark.parametrize("batch", [32, 512])
 def test_given_priorities_are_computed_once(batch):
     """Not again in whatever reads them: the check, the counters, the maximum and the leaves."""
