@@ -89,7 +89,6 @@ def computed_once(scratch: Array, *values: Array, reads: int = 0) -> tuple[Array
     return jax.lax.platform_dependent(scratch, *values, cpu=once, default=as_they_are)
 
 
-@custom_vmap
 def apart(*values: Array) -> list[Array]:
     """The values, which a GPU computes in an operation that ends with them.
 
@@ -101,12 +100,6 @@ def apart(*values: Array) -> list[Array]:
         cpu=lambda *values: list(values),
         default=lambda *values: list(jax.lax.optimization_barrier(values)),
     )
-
-
-@apart.def_vmap
-def _together(replays: int, batched: list[bool], *values: Array) -> tuple[list[Array], list[bool]]:
-    """Under `vmap` nothing: there XLA ends an operation at each of its gathers of whole rows."""
-    return list(values), list(batched)
 
 
 def read(scratch: Array, array: Array, *indices: Array) -> tuple[Array, Array]:

@@ -28,28 +28,22 @@ def descend(
       The indices, int32 [B], and the leaves there, float32 [B].
     """
     *above, root = levels.above(stored[-1], levels.total)
-    mass, fine, _ = _computed_once(scratch, mass, fine)
+    mass, fine, _ = computed_once(scratch, mass, fine)
     residual = jnp.where(mass < levels.total(list(root[0])), jnp.maximum(mass, 0), jnp.inf)
     node, residual, leaf = _choose(list(root[0]), residual, fine)
     reads, unread, last = 0, scratch, scratch
     for level in (*reversed(above), *reversed(stored)):
-        row, residual, written = _computed_once(unread, node, residual, reads=reads)
+        node, residual, fine = apart(node, residual, fine)
+        row, residual, written = computed_once(unread, node, residual, reads=reads)
         unread, last = last, written  # one call later, nothing reads it any more
         if level.size >= FAR:
             row = touched(row, level, columns=(0,))
-            # Only a CPU has touched anything.
             row, residual, written = computed_once(unread, row, residual, reads=level.size)
             unread, last = last, written
         child, residual, leaf = _choose(levels.children(level, row), residual, fine)
         node, reads = row * np.uint32(GROUP) + child, level.size
-    node, leaf, _ = _computed_once(unread, node, leaf, reads=reads)
-    return node.astype(jnp.int32), leaf
-
-
-def _computed_once(scratch: Array, *values: Array, reads: int = 0) -> tuple[Array, ...]:
-    """`computed_once`, on a GPU too: one operation per level."""
-    *once, scratch = computed_once(scratch, *values, reads=reads)
-    return *apart(*once), scratch
+    node, leaf, _ = computed_once(unread, *apart(node.astype(jnp.int32), leaf), reads=reads)
+    return node, leaf
 
 
 def _choose(children: Sequence[Array], residual: Array, fine: Array) -> tuple[Array, Array, Array]:

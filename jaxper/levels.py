@@ -10,10 +10,10 @@ from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
-from jax.custom_batching import custom_vmap
 
-from jaxper._xla import computed_once, known_late
+from jaxper._xla import computed_once, gathered, known_late
 
 GROUP = 16  # children per node
 TOP = 256  # rows of the highest level that is stored
@@ -68,28 +68,20 @@ def refresh(
     return written
 
 
-@custom_vmap
 def children(level: Array, rows: Array) -> list[Array]:
     """The `GROUP` children in each of the `rows`, uint32 [B]: as many arrays [B].
 
     A row out of range counts as one of the level's.
 
-    They are gathered column by column, which XLA fuses with what becomes of them. Under `vmap` a
-    GPU would first compute the indices of each column, so there it gathers whole rows.
+    They are gathered column by column, which XLA fuses with what becomes of them. By row and column
+    a GPU would, under `vmap`, compute the indices of each column in an operation of its own, so
+    there it takes places of the flat level. A CPU takes each of those apart by itself.
     """
-    return _by_columns(level, rows)
-
-
-@children.def_vmap
-def _side_by_side(
-    replays: int, batched: list[bool], level: Array, rows: Array
-) -> tuple[list[Array], list[bool]]:
-    axes = tuple(0 if is_batched else None for is_batched in batched)
-    return jax.vmap(_rows_on_a_gpu, axes)(level, rows), [True] * GROUP
+    return jax.lax.platform_dependent(level, rows, cpu=_by_columns, default=_by_places)
 
 
 def _rows_on_a_gpu(level: Array, rows: Array) -> list[Array]:
-    """`children`; a GPU gathers whole rows, in fewer operations if not fused with a choice."""
+    """`children`; a GPU gathers whole rows, in fewer operations where nothing is chosen."""
     return jax.lax.platform_dependent(level, rows, cpu=_by_columns, default=_by_rows)
 
 
@@ -97,9 +89,14 @@ def _by_columns(level: Array, rows: Array) -> list[Array]:
     return [level.at[rows, k].get(mode="clip") for k in range(GROUP)]
 
 
+def _by_places(level: Array, rows: Array) -> list[Array]:
+    first = jnp.minimum(rows, np.uint32(len(level) - 1)) * np.uint32(GROUP)
+    return [gathered(level.ravel(), first + np.uint32(k)) for k in range(GROUP)]
+
+
 def _by_rows(level: Array, rows: Array) -> list[Array]:
-    gathered = level.at[rows].get(mode="clip")
-    return [gathered[:, k] for k in range(GROUP)]
+    whole = level.at[rows].get(mode="clip")
+    return [whole[:, k] for k in range(GROUP)]
 
 
 def read(scratch: Array, level: Array, places: Array) -> Array:

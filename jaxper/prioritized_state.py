@@ -5,6 +5,7 @@ Arguments have been checked when they come here.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -15,7 +16,7 @@ from jax.typing import ArrayLike
 
 from jaxper import axis, ring, strata, sum_tree
 from jaxper._report import reported
-from jaxper._xla import computed_once, known_late
+from jaxper._xla import apart, computed_once, known_late
 from jaxper.importance import importance_weights, normalised_weights
 from jaxper.priority import is_priority, leaf_of
 from jaxper.views import Sample
@@ -83,14 +84,14 @@ def sample(
     state = jax.lax.stop_gradient(state)  # part of it would get lost where floats move as bits
     key, total = axis.own_key(key, axis_name), sum_tree.total(state.tree)
     mass, fine = strata.draw(key, batch_size, total, replay.strategy)
-    slots, leaves = sum_tree.descend(state.tree, mass, fine)
+    slots, leaves, smallest = _drawn(replay.normalize, state.tree, mass, fine)
     # What is needed last and ready first would wait together with the key's: see `computed_once`.
     numbers = state.next_id, total, state.discount
     next_id, total, discount = jax.tree.map(lambda number: known_late(number, leaves[0]), numbers)
     ids = ring.id_in_slot(slots, next_id, replay.capacity)
     ids = jnp.where(total > 0, ids, ring.NO_ID)
     chances = _fraction(leaves, total, axis_name)
-    weights = _weights(replay.normalize, state.tree, leaves, chances, beta, axis_name)
+    weights = _weights(replay.normalize, state.tree, leaves, smallest, chances, beta, axis_name)
     items = replay.view.read(state.storage, discount, slots)
     return Sample(items, ids, chances, weights)
 
@@ -160,6 +161,15 @@ def _leaves_of(replay: PrioritizedReplay, state: PrioritizedState, ids: Array) -
     return jnp.where(stored, leaves, 0)
 
 
+def _drawn(normalize: str, tree: sum_tree.SumTree, mass: Array, fine: Array) -> Sequence[Array]:
+    """The slots that masses fall on, the leaves there, and the leaf of the largest weight."""
+    slots, leaves = sum_tree.descend(tree, mass, fine)
+    if normalize == "buffer":
+        return slots, leaves, sum_tree.minimum(tree)
+    # A GPU would compute all that reads the leaves together with the smallest, in one block.
+    return apart(slots, leaves, jnp.min(leaves))
+
+
 def _fraction(leaves: Array, total: Array, axis_name: axis.Name) -> Array:
     """The chance of each leaf to be one draw, where all shards draw equally many."""
     return leaves / jnp.where(total > 0, total, 1) / axis.shards(axis_name)
@@ -169,13 +179,13 @@ def _weights(
     normalize: str,
     tree: sum_tree.SumTree,
     leaves: Array,
+    smallest: Array,
     chances: Array,
     beta: ArrayLike,
     axis_name: axis.Name,
 ) -> Array:
     if normalize == "none":
         return importance_weights(chances, axis.total(tree.live, axis_name), beta)
-    smallest = jnp.min(leaves) if normalize == "batch" else sum_tree.minimum(tree)
     return normalised_weights(leaves, smallest, sum_tree.total(tree), beta, axis_name)
 
 

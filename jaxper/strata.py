@@ -118,7 +118,7 @@ def within_slices(
     bits = _step_bits(slices)
     step = (coarse >> (32 - bits)).astype(jnp.float32) * 2.0**-bits
     (width,) = apart(_width(total, slices))  # once, not for every slice
-    end = (order + 1) * width
+    end = width * (order + 1)
     mass = jnp.minimum((order + step) * width, _next(end, -1))
     rest = _bits.unit_interval(fine) * (width * 2.0**-bits)
     return mass, jnp.where(rest < end - mass, rest, 0)
