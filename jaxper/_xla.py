@@ -52,6 +52,17 @@ def varying_as(value: Array, *others: Array) -> Array:
     return value
 
 
+def never_one(places: Array, rows: Array) -> tuple[Array, Array]:
+    """Places, uint32 [B], and the rows [B, ...] to scatter there: of one row two, one out of range.
+
+    XLA makes the scatter of one row an update of a slice, and what reads the array next it computes
+    together with that update, from the array before it. So it copies the array first.
+    """
+    if len(places) > 1:
+        return places, rows
+    return jnp.append(places, np.uint32(2**32 - 1)), jnp.concatenate([rows, rows])
+
+
 def computed_once(scratch: Array, *values: Array, reads: int = 0) -> tuple[Array, ...]:
     """One array of numbers of whole bytes, or two of 32 bits, which a CPU computes only once.
 

@@ -24,6 +24,8 @@ from jaxper.views import Sample
 if TYPE_CHECKING:
     from jaxper.prioritized import PrioritizedReplay
 
+SUMMED_AGAIN = 32  # rows: the sums of fewer a GPU makes where they are used, from leaves that are
+# written over by then, unless they stand alone
 _BAD_PRIORITY = (
     "a priority is NaN, infinite or negative; pass magnitudes, such as jnp.abs(td_error)"
 )
@@ -120,6 +122,8 @@ def update(
         plus(state.rejected, jnp.sum(bad, dtype=jnp.uint32)),
         plus(state.stale, jnp.sum(kept & good & ~live, dtype=jnp.uint32)),
     )
+    if ids.size < SUMMED_AGAIN:
+        numbers = apart(*numbers)
     positive = replay.epsilon > 0
     tree, late = sum_tree.replace(state.tree, slots, leaves, *numbers, positive=positive)
     next_id, max_priority, rejected, stale = late

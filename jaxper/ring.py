@@ -13,6 +13,7 @@ import numpy as np
 from jax import Array
 
 from jaxper import sum_tree
+from jaxper._xla import never_one
 
 NO_ID = np.uint32(2**32 - 1)  # never an id: what an empty replay draws
 NO_SLOT = sum_tree.OUT  # never a slot: a write to it is dropped
@@ -83,7 +84,12 @@ def next_slots(next_id: Array, rows: int, mask: Array | None, capacity: int) -> 
 
 def write(storage: Any, slots: Array, rows: Any) -> Any:
     """`storage` with `rows` at `slots`, uint32 [B], no slot twice but `NO_SLOT`."""
-    return jax.tree.map(lambda leaf, row: leaf.at[slots].set(row, mode="drop"), storage, rows)
+
+    def put(stored: Array, new: Array) -> Array:
+        places, rows = never_one(slots, jnp.asarray(new))
+        return stored.at[places].set(rows, mode="drop", unique_indices=True)
+
+    return jax.tree.map(put, storage, rows)
 
 
 def nbytes(arrays: Any) -> int:

@@ -86,6 +86,7 @@ def read(rows: Rows, slots: Array) -> Any:
 
 
 def _scattered(stored: Array, slots: Array, new: Array) -> Array:
+    slots, new = _xla.never_one(slots, new)
     return stored.at[slots].set(new, mode="drop", unique_indices=True)
 
 

@@ -17,7 +17,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxper import _bits, _checks, descent, duplicates, levels
-from jaxper._xla import after, computed_once
+from jaxper._xla import after, apart, computed_once, never_one
 from jaxper.levels import GROUP
 
 OUT = np.uint32(2**32 - 1)  # an index that is out of range on every level: a write to it is dropped
@@ -156,9 +156,8 @@ def _in_range(tree: SumTree, indices: ArrayLike) -> Array:
 @partial(jax.jit, inline=True)
 def _set(tree: SumTree, indices: Array, values: Array) -> SumTree:
     before, _ = computed_once(tree.live, _get(tree, indices))
-    leaves, last = duplicates.last_rows(
-        tree.live, tree.leaves, after(indices, before, _ready(tree))
-    )
+    (indices,) = apart(after(indices, before, _ready(tree)))
+    leaves, last = duplicates.last_rows(tree.live, tree.leaves, indices)
     indices = jnp.where(last, indices, OUT)
     return _put(tree, leaves, indices, values, _change(indices, values, before))[0]
 
@@ -184,7 +183,7 @@ def replace(
     Returns:
       The tree, and the numbers, known once it is written.
     """
-    indices, _ = computed_once(values, after(indices, _ready(tree)))
+    indices, _ = computed_once(values, *apart(after(indices, _ready(tree))))
     leaves, last = duplicates.last_rows(values, tree.leaves, indices)
     indices = jnp.where(last, indices, OUT)
     change = 0 if positive else _change(indices, values, 1)
@@ -203,6 +202,7 @@ def write(
         return tree, numbers
     before = _get(tree, indices)
     change = _change(indices, values, before)
+    (change,) = apart(change)  # else a GPU reads the few old leaves of a small write as it writes
     indices = after(indices, change.astype(jnp.float32), _ready(tree))
     return _put(tree, tree.leaves, indices, values, change, *numbers)
 
@@ -221,6 +221,7 @@ def _put(
     The numbers, and how many leaves are above 0, read the highest levels: a GPU computes what reads
     the same array in one operation.
     """
+    indices, values = never_one(indices, values)
     flat = leaves.ravel().at[indices].set(values, mode="drop", unique_indices=True)
     leaves, groups = flat.reshape(leaves.shape), indices // GROUP
     parents, reduces = [tree.sums], [levels.total]
