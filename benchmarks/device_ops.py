@@ -79,12 +79,12 @@ def learn_first(replay: Any) -> Callable:
     return run
 
 
-def step(replay: Any, axis_name: Any = None) -> Callable:
+def step(replay: Any, axis_name: Any = None, batch_size: int = BATCH) -> Callable:
     """Add, sample, and update the priorities with an error of what was drawn."""
 
     def run(state: Any, items: Any, key: Any) -> tuple[Any, jaxper.Sample]:
         state = replay.add(state, items)
-        sample = replay.sample(state, key, BATCH, axis_name=axis_name)
+        sample = replay.sample(state, key, batch_size, axis_name=axis_name)
         reward = sample.items["reward"] if isinstance(sample.items, dict) else sample.items.reward
         return replay.update_priorities(state, sample.ids, jnp.abs(reward)), sample
 
@@ -145,6 +145,10 @@ def steps() -> Iterator[Case]:
     state = jax.eval_shape(replay.init, VECTORS)
     arguments = (state, rows(VECTORS, ADDED), KEY)
     yield Case("sample, update, add", 23, learn_first(replay), arguments, state)
+    for batch_size, most in ((32, 21), (5, 22)):
+        function = step(replay, batch_size=batch_size)
+        arguments = (state, rows(VECTORS, 1), KEY)
+        yield Case(f"one item, {batch_size} drawn", most, function, arguments, state)
     smallest = PrioritizedReplay(CAPACITY, normalize="buffer")
     state = jax.eval_shape(smallest.init, VECTORS)
     arguments = (state, rows(VECTORS, ADDED), KEY)

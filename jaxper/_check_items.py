@@ -11,7 +11,7 @@ from jaxper.timestep import TimeStep
 
 def item_spec(item: Any) -> Any:
     """Shape and dtype of each leaf of one item."""
-    spec = jax.eval_shape(lambda leaves: leaves, item)
+    spec = jax.tree_util.tree_map_with_path(_spec_of, item)
     if not jax.tree.leaves(spec):
         raise ValueError(f"an item needs at least one array, got {item!r}")
     for path, leaf in jax.tree_util.tree_leaves_with_path(spec):
@@ -21,6 +21,14 @@ def item_spec(item: Any) -> Any:
                 f"of random keys store jax.random.key_data(keys)"
             )
     return spec
+
+
+def _spec_of(path: Any, leaf: Any) -> jax.ShapeDtypeStruct:
+    try:
+        return jax.eval_shape(lambda array: array, leaf)
+    except TypeError:
+        name = f"item{jax.tree_util.keystr(path)}"
+        raise ValueError(f"{name} must be an array, got {leaf!r}; write jnp.asarray(...)") from None
 
 
 def time_step(item: Any) -> TimeStep:
@@ -123,17 +131,19 @@ def _check_shape(leaf: str, got: Any, stored: Any, count: int | None, letter: st
     if fits and count in (None, got.shape[0]):
         return
     expected = ", ".join(map(str, (letter if count is None else count, *inner)))
-    hint = _shape_hint(got, inner)
+    hint = _shape_hint(got, inner, of_steps=letter == "T")
     raise ValueError(f"{leaf} must have shape [{expected}], got {list(got.shape)}{hint}")
 
 
-def _shape_hint(got: Any, inner: tuple[int, ...]) -> str:
+def _shape_hint(got: Any, inner: tuple[int, ...], of_steps: bool) -> str:
     """What to write where a leaf of rows [..., *inner] was given in another layout."""
     shape, each = got.shape, "jax.tree.map(lambda leaf: leaf"
     if shape == inner:
         return f"; for one item, or one row of steps, write {each}[None], x)"
     if inner and len(shape) > 1 and (shape[0], *shape[2:]) == inner:
         return f"; rows come first: write {each}.swapaxes(0, 1), x)"
+    if not of_steps:
+        return ""
     if inner and shape == inner[1:]:
         return f"; for one step write {each}[None, None], x)"
     if inner and len(shape) == len(inner) and shape[1:] == inner[1:]:

@@ -173,7 +173,7 @@ def integer(name: str, value: Any) -> int:
     except TypeError:
         raise ValueError(
             f"{name} must be an integer known when tracing, got {value!r}; "
-            f"mark it as static where it is an argument of a jitted function"
+            f"write int(...), and where it is an argument of a jitted function mark it as static"
         ) from None
 
 

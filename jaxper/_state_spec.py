@@ -37,6 +37,15 @@ def check_fits(kind: type, capacity: int, state: State) -> None:
         )
 
 
+def check_minimum(normalize: str, state: PrioritizedState) -> None:
+    """Refuses a state without the smallest leaf where weights are normalised by it."""
+    if normalize == "buffer" and state.tree.minima is None:
+        raise ValueError(
+            'the state was made by a replay of another normalize; of normalize="buffer" make one '
+            "with init, or save the state and restore it with this replay"
+        )
+
+
 def check_state(replay: Replay, state: State) -> None:
     """Refuses what is no state of this replay, or of another item. It traces `init`."""
     if not isinstance(state, PrioritizedState | UniformState):

@@ -9,7 +9,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxper import _checks, axis, prioritized_state, ring, stats, strata, stream, sum_tree, views
-from jaxper._state_spec import check_fits
+from jaxper._state_spec import check_fits, check_minimum
 from jaxper.prioritized_state import PrioritizedState
 from jaxper.views import Items, Sample, View
 
@@ -171,6 +171,7 @@ class PrioritizedReplay:
         Source: Schaul et al. 2016, section 3.4, equation 2.
         """
         check_fits(PrioritizedState, self.capacity, state)
+        check_minimum(self.normalize, state)
         beta, axis_name = _checks.scalar("beta", beta), _checks.axis(axis_name)
         return prioritized_state.sample(
             self, state, key, _checks.count("batch_size", batch_size), beta, axis_name

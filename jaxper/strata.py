@@ -7,7 +7,7 @@ from jax import Array
 from jax.custom_batching import custom_vmap
 
 from jaxper import _bits
-from jaxper._xla import apart, known_late
+from jaxper._xla import apart, known_late, varying_as
 
 STRATEGIES = ("stratified", "iid")
 ONE_WORD = 256  # slices from which on one random word is enough: then the total has 2^40 places
@@ -79,7 +79,7 @@ def _late_data(data: Array, total: Array) -> Array:
 @_late_data.def_vmap
 def _at_once(replays: int, batched: list[bool], data: Array, total: Array) -> tuple[Array, bool]:
     """Replays side by side are work enough for two threads: the words need not wait."""
-    return data, batched[0]
+    return varying_as(data, total), batched[0]
 
 
 def _words(key: Array, count: int) -> Array:

@@ -107,6 +107,31 @@ def test_random_keys_are_no_item():
         PrioritizedReplay(4).init({"key": jax.random.key(0)})
 
 
+def test_what_is_no_array_is_no_item():
+    replay = UniformReplay(4)
+    with pytest.raises(ValueError, match=r"item\['name'\] must be an array, got 'x'"):
+        replay.init({"name": "x"})
+
+
+@pytest.mark.parametrize("shape", [(), (6,)])
+def test_items_are_not_taken_for_steps(shape):
+    replay = UniformReplay(4)
+    state = replay.init(jnp.zeros(2))
+    with pytest.raises(ValueError, match=r"items must have shape \[B, 2\], got \[6?\]$"):
+        replay.add(state, jnp.zeros(shape))
+
+
+def test_the_buffers_weights_need_a_state_made_for_them():
+    state = PrioritizedReplay(4).init(ITEM)
+    with pytest.raises(ValueError, match="made by a replay of another normalize"):
+        PrioritizedReplay(4, normalize="buffer").sample(state, jax.random.key(0), 2)
+
+
+def test_a_whole_float_is_no_integer():
+    with pytest.raises(ValueError, match=r"capacity must be .* got 100000.0; write int\("):
+        UniformReplay(1e5)  # pyright: ignore[reportArgumentType]
+
+
 OTHERS = {
     "capacity 5, this replay of 6; use dataclasses.replace": lambda state: state,
     "state must be a .*State, as this replay's init returns it, got tuple": lambda _: (),

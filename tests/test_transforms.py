@@ -195,6 +195,23 @@ def test_nothing_is_copied_under_donation(replay, step):
     assert temporary_bytes(in_a_loop(side_by_side(step)), replay, states) < MANY * 20_000
 
 
+@pytest.mark.parametrize(
+    "replay", [REPLAYS[0], UniformReplay(4 * CAPACITY, view=Transitions(num_envs=4))], ids=repr
+)
+def test_replays_of_a_shard_draw_with_one_key(replay):
+    """Within `shard_map` the key is the same for all shards, what is drawn is not."""
+    spec = ITEM if isinstance(replay.view, Items) else STEP
+    states = jax.vmap(lambda _: replay.init(spec))(jnp.arange(4))
+
+    def draw(states, key):
+        return jax.vmap(lambda state: replay.sample(state, key, 8).weights)(states)
+
+    mesh = jax.make_mesh((1,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    rows = jax.P("data")
+    drawn = jax.shard_map(draw, mesh=mesh, in_specs=(rows, jax.P()), out_specs=rows)
+    assert drawn(states, jax.random.key(0)).shape == (4, 8)
+
+
 def test_a_fresh_state_can_be_donated():
     for replay in REPLAYS:
         state = replay.init(ITEM, alpha=jnp.float32(0.5))
