@@ -23,6 +23,7 @@ from jaxper import (
     Transitions,
     UniformReplay,
     checkpoint,
+    sharding,
 )
 
 TESTS = Path(__file__).parent
@@ -350,6 +351,18 @@ def test_of_shards_the_refusal_names_a_mesh(tmp_path):
     checkpoint.save(tmp_path, replay, shards)
     with pytest.raises(ValueError, match=r"these are shards, \[2\], restore onto a mesh=\.\.\."):
         checkpoint.restore(tmp_path, PrioritizedReplay(16), jnp.float32(0))
+
+
+def test_of_shards_a_single_replay_again(tmp_path):
+    """As the README says: onto a mesh of one device, of which the only row is taken."""
+    replay, item = PrioritizedReplay(8), jnp.zeros(3)
+    mesh = jax.make_mesh((1,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
+    checkpoint.save(tmp_path, replay, sharding.init(replay, item, mesh))
+    state = checkpoint.restore(tmp_path, replay, item, mesh=mesh)
+    state = replay.add(jax.tree.map(lambda leaf: leaf[0], state), jnp.ones((4, 3)))
+    sample = replay.sample(state, jax.random.key(0), 4)
+    state = replay.update_priorities(state, sample.ids, jnp.ones(4))
+    assert int(replay.size(state)) == 4
 
 
 def test_what_may_differ_is_the_replays_but_alpha(tmp_path):
