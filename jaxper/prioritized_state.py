@@ -24,8 +24,7 @@ from jaxper.views import Sample
 if TYPE_CHECKING:
     from jaxper.prioritized import PrioritizedReplay
 
-SUMMED_AGAIN = 32  # rows: the sums of fewer a GPU makes where they are used, from leaves that are
-# written over by then, unless they stand alone
+SUMMED_AGAIN = 32  # rows: fewer a GPU adds up where the sums are used, after the leaves are written
 _BAD_PRIORITY = (
     "a priority is NaN, infinite or negative; pass magnitudes, such as jnp.abs(td_error)"
 )
