@@ -55,7 +55,6 @@ class Program(NamedTuple):
     crossing_bytes: int  # of what passes between devices
     temp_bytes: int
     donated_bytes: int  # of the arguments, that the results take over
-    text: str
 
 
 SMALL = 1024
@@ -103,7 +102,6 @@ def compiled(
         crossing_bytes=sum(size for name, size in launched if name.startswith(COLLECTIVES)),
         temp_bytes=memory.temp_size_in_bytes,
         donated_bytes=memory.alias_size_in_bytes,
-        text=text,
     )
 
 

@@ -61,11 +61,23 @@ def verdict(low: float, high: float) -> str:
 
 def write(results: dict[str, dict[str, Learned]], steps: int, path: Path) -> None:
     """Prints the table, writes it beside the picture as .md, and draws that."""
-    lines = [*table(results), "", "Tuning, the same score:", *tuning(results)]
+    lines = [*heading(steps), *table(results), "", "Tuning, the same score:", *tuning(results)]
     path.with_suffix(".md").write_text("\n".join(lines) + "\n")
     print("\n".join(lines))
     plot(results, steps, path)
     print(f"{path} and {path.with_suffix('.md')} written")
+
+
+def heading(steps: int) -> list[str]:
+    """What the table shows."""
+    return [
+        "# Uniform against prioritized replay",
+        "",
+        "Written by `python -m benchmarks.learning`. A score is a seed's mean return over its",
+        f"whole training, {steps:,} environment steps. Shown are interquartile means over seeds",
+        "and their 95% bootstrap intervals.",
+        "",
+    ]
 
 
 def table(results: dict[str, dict[str, Learned]]) -> list[str]:

@@ -9,7 +9,7 @@ OPERATIONS = ("add", "sample", "update", "step")
 VARIANTS = 64  # different batches that an operation's runs go through in turn
 
 Rows = dict[str, np.ndarray]  # of a transition, leaves [B, ...]
-Run = Callable[[int], None]  # runs an operation so often (`Work.at_a_time`), then returns
+Run = Callable[[int], None]  # runs an operation `count * at_a_time` times, then returns
 
 
 class Work(NamedTuple):

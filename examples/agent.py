@@ -61,8 +61,8 @@ def explore(key: Array, q: Array, epsilon: Any) -> Array:
     """Epsilon-greedy actions, int32 [B], for Q-values [B, actions]."""
     greedy_key, action_key = jax.random.split(key)
     random = jax.random.randint(action_key, q.shape[:1], 0, q.shape[1])
-    explore = jax.random.uniform(greedy_key, q.shape[:1]) < epsilon
-    return jnp.where(explore, random, jnp.argmax(q, axis=1))
+    exploring = jax.random.uniform(greedy_key, q.shape[:1]) < epsilon
+    return jnp.where(exploring, random, jnp.argmax(q, axis=1))
 
 
 def td_error(network: nn.Module, params: Any, target_params: Any, step: jaxper.Transition) -> Array:
@@ -86,7 +86,7 @@ def learn(
     weights: Array,
     axis_name: str | None = None,
 ) -> tuple[Learner, Array, Array]:
-    """One update of the weighted Huber loss: the loss, and the TD error of each row.
+    """One update of the weighted Huber loss: the learner, the loss, and the TD error of each row.
 
     With `axis_name`, gradient and loss are means over the shards.
     """

@@ -24,7 +24,6 @@ class Games:
         """The row that the actions make, leaves [1, num_envs, ...]."""
         before = self.observation
         frames, reward, terminated, truncated, info = self.env.step(actions)
-        self.actions = int(self.env.single_action_space.n)  # type: ignore[attr-defined]
         self.observation = self._observed(frames, info)
         self.first, self._ended = self._ended, (terminated | truncated) & ~self._ended
         step = jaxper.TimeStep(before, actions, np.float32(reward), terminated, truncated)

@@ -26,8 +26,8 @@ class Layout(NamedTuple):
 
     mesh: Mesh
     axis_name: str  # of the devices with a shard each
-    saved: int  # shards, and
-    shards: int  # those wanted
+    saved: int  # number of shards in the checkpoint
+    shards: int  # number of shards wanted
 
     @property
     def groups(self) -> int:

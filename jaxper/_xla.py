@@ -12,10 +12,11 @@ from jax.custom_batching import custom_vmap
 
 from jaxper import _bits
 
+NOWHERE = np.uint32(2**32 - 1)  # a place out of range of any array: a write to it is dropped
 MOST_ON_ONE_THREAD = 512  # rows: measured, up to here two threads are slower than one
-FEW = 64  # rows that one thread gets from XLA itself, unless they are
-LARGE = 2**16  # values long what they are read from
-FEW_WORDS = 2**14  # of a batch, that one thread reads as fast as two
+FEW = 64  # rows: so few XLA itself leaves to one thread, if the array they are read from is not
+LARGE = 2**16  # values or more
+FEW_WORDS = 2**14  # of a batch: so few one thread reads as fast as two
 
 _DROP = jax.lax.GatherScatterMode.FILL_OR_DROP
 _ROW = jax.lax.ScatterDimensionNumbers((1,), (0,), (0,))  # updates [N, 1] to an operand [B, W]
@@ -60,7 +61,13 @@ def never_one(places: Array, rows: Array) -> tuple[Array, Array]:
     """
     if len(places) != 1:
         return places, rows
-    return jnp.append(places, np.uint32(2**32 - 1)), jnp.concatenate([rows, rows])
+    return jnp.append(places, NOWHERE), jnp.concatenate([rows, rows])
+
+
+def scattered(array: Array, places: Array, rows: Array) -> Array:
+    """`array` with rows [B, ...] at `places`, uint32 [B], no place twice but `NOWHERE`."""
+    places, rows = never_one(places, rows)
+    return array.at[places].set(rows, mode="drop", unique_indices=True)
 
 
 def computed_once(scratch: Array, *values: Array, reads: int = 0) -> tuple[Array, ...]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 from jax.sharding import Mesh
 
-from jaxper import _contents, _extra, _layout, _manifest, _state_spec, _store
+from jaxper import _check_state, _contents, _extra, _layout, _manifest, _state_spec, _store
 
 if TYPE_CHECKING:
     from jaxper.moves import Replay, State
@@ -81,7 +81,7 @@ def save_async(
     Returns:
       A handle whose `wait()` returns when the checkpoint is whole on disk.
     """
-    _state_spec.check_state(replay, state)
+    _check_state.whole(replay, state)
     place, trees = _store.path(directory), {"state": _state_spec.named(state)}
     if extra is not None:
         extra = _extra.arrays(extra)

@@ -12,8 +12,8 @@ from jax import Array
 
 from jaxper import _xla, levels
 
-FEW = 64  # rows that every backend compares, and
-FEW_ON_A_GPU = 2048  # those that only a CPU does not
+FEW = 64  # rows: so few every backend compares
+FEW_ON_A_GPU = 2048  # rows: so few all but a CPU compare
 
 
 def last_rows(scratch: Array, leaves: Array, indices: Array) -> tuple[Array, Array]:

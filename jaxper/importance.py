@@ -57,7 +57,7 @@ def normalised_weights(
 
 
 def _log_smallest(smallest: Array, total: Array, axis_name: axis.Name) -> Array:
-    """Its logarithm, and over shards that of the leaf here which weighs as much as the smallest."""
+    """The logarithm of `smallest`; over shards, of a leaf that would weigh as much in this one."""
     there = (smallest > 0) & (smallest < jnp.inf)
     log_smallest = jnp.log(jnp.where(there, smallest, 1))
     if axis_name is None:

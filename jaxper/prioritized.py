@@ -8,8 +8,18 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxper import _checks, axis, prioritized_state, ring, stats, strata, stream, sum_tree, views
-from jaxper._state_spec import check_fits, check_minimum
+from jaxper import (
+    _check_state,
+    _checks,
+    axis,
+    prioritized_state,
+    ring,
+    stats,
+    strata,
+    stream,
+    sum_tree,
+    views,
+)
 from jaxper.prioritized_state import PrioritizedState
 from jaxper.views import Items, Sample, View
 
@@ -126,7 +136,7 @@ class PrioritizedReplay:
         >>> int(replay.size(state)), replay.get(state, jnp.arange(2)).tolist()
         (2, [0, 2])
         """
-        check_fits(PrioritizedState, self.capacity, state)
+        _check_state.fits(PrioritizedState, self, state)
         priorities, mask = self.view.check(state.storage, items, priorities, mask)
         return prioritized_state.add(self, state, items, priorities, mask)
 
@@ -170,8 +180,8 @@ class PrioritizedReplay:
 
         Source: Schaul et al. 2016, section 3.4, equation 2.
         """
-        check_fits(PrioritizedState, self.capacity, state)
-        check_minimum(self.normalize, state)
+        _check_state.fits(PrioritizedState, self, state)
+        _check_state.keeps_minimum(self.normalize, state)
         beta, axis_name = _checks.scalar("beta", beta), _checks.axis(axis_name)
         return prioritized_state.sample(
             self, state, key, _checks.count("batch_size", batch_size), beta, axis_name
@@ -204,7 +214,7 @@ class PrioritizedReplay:
         >>> float(state.max_priority), int(state.stale)
         (9.0, 1)
         """
-        check_fits(PrioritizedState, self.capacity, state)
+        _check_state.fits(PrioritizedState, self, state)
         ids = _checks.ids(ids)
         priorities = _checks.priorities(priorities, ids.size)
         mask = _checks.mask(mask, ids.shape)
@@ -212,8 +222,8 @@ class PrioritizedReplay:
 
     def get(self, state: PrioritizedState, ids: ArrayLike) -> Any:
         """The items of these ids, leaves [B, ...]; of a stale id what its slot holds now."""
-        check_fits(PrioritizedState, self.capacity, state)
-        return prioritized_state.get(self, state, _checks.ids(ids))
+        _check_state.fits(PrioritizedState, self, state)
+        return views.get(self, state, _checks.ids(ids))
 
     def reset_priorities(
         self, state: PrioritizedState, priority: ArrayLike = 1.0
@@ -222,11 +232,12 @@ class PrioritizedReplay:
 
         A priority that is NaN, infinite or negative changes nothing and is counted in `rejected`.
         """
-        check_fits(PrioritizedState, self.capacity, state)
+        _check_state.fits(PrioritizedState, self, state)
         return prioritized_state.reset(self, state, _checks.scalar("priority", priority))
 
     def size(self, state: PrioritizedState, *, axis_name: axis.Name = None) -> Array:
         """Number of live items, those that can be drawn; int32 []. Over shards their sum."""
+        _check_state.of_kind(PrioritizedState, state)
         return axis.count(state.tree.live, _checks.axis(axis_name))
 
     def probabilities(
@@ -236,13 +247,13 @@ class PrioritizedReplay:
 
         The ids are this shard's own; of `axis_name` see `sample`.
         """
-        check_fits(PrioritizedState, self.capacity, state)
+        _check_state.fits(PrioritizedState, self, state)
         axis_name = _checks.axis(axis_name)
         return prioritized_state.probabilities(self, state, _checks.ids(ids), axis_name)
 
     def stats(self, state: PrioritizedState) -> stats.Stats:
         """Scalars for logging, also from inside a compiled step. Reads the whole tree."""
-        check_fits(PrioritizedState, self.capacity, state)
+        _check_state.fits(PrioritizedState, self, state)
         return stats.Stats(
             fill=state.stored.astype(jnp.float32) / self.capacity,
             max_priority=state.max_priority,
@@ -253,6 +264,7 @@ class PrioritizedReplay:
 
     def cut(self, state: PrioritizedState) -> PrioritizedState:
         """The state with a break in its stream: see `jaxper.cut`."""
+        _check_state.fits(PrioritizedState, self, state)
         return stream.cut(state)
 
     def nbytes(self, item: Any) -> int:

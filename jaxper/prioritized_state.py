@@ -1,6 +1,7 @@
 """The state of a `PrioritizedReplay`, and the pure functions of it that the replay's methods call.
 
-Arguments have been checked when they come here.
+Arguments have been checked when they come here. Each function is jitted `inline`: called from
+Python it is one program, and inside of another it leaves no nested call.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from jaxper.views import Sample
 if TYPE_CHECKING:
     from jaxper.prioritized import PrioritizedReplay
 
-SUMMED_AGAIN = 32  # rows: fewer a GPU adds up where the sums are used, after the leaves are written
+SMALL_UPDATE = 32  # rows: fewer a GPU adds up at each use of the sums, after leaves were written
 _BAD_PRIORITY = (
     "a priority is NaN, infinite or negative; pass magnitudes, such as jnp.abs(td_error)"
 )
@@ -34,7 +35,7 @@ class PrioritizedState(NamedTuple):
     """What a `PrioritizedReplay` knows; a pytree of arrays."""
 
     next_id: Array  # uint32 [], id of the next item
-    max_priority: Array  # float32 [], what a new item gets: the largest priority seen, at least 1
+    max_priority: Array  # float32 [], the largest priority seen; a new item gets it, or 1 if above
     alpha: Array  # float32 [], exponent of the leaves written from now on
     rejected: Array  # uint32 [], rows ignored for a NaN, infinite or negative priority; saturates
     stale: Array  # uint32 [], rows ignored because the id was gone or not live; saturates
@@ -52,19 +53,21 @@ def add(
     priorities: Array | None,
     mask: Array | None,
 ) -> PrioritizedState:
+    """The state with items, leaves [B, ...], priorities, float32 [B], and mask, bool [B]."""
     storage, changes = replay.view.write(state.storage, state.next_id, state.stored, items, mask)
+    unseen = jnp.maximum(state.max_priority, 1)  # it is below 1 after a reset to less
     if priorities is None:
-        priorities = state.max_priority
+        priorities = unseen
     else:
         kept = changes.slots != ring.NO_SLOT
         priorities, _ = computed_once(changes.slots, priorities)
         good = is_priority(priorities)
         bad = reported(kept & ~good, _BAD_PRIORITY)
-        priorities = jnp.where(good, priorities, state.max_priority)
         state = state._replace(
-            max_priority=jnp.max(priorities, initial=state.max_priority, where=kept),
-            rejected=plus(state.rejected, jnp.sum(bad, dtype=jnp.uint32)),
+            max_priority=jnp.max(priorities, initial=state.max_priority, where=kept & good),
+            rejected=saturating_add(state.rejected, jnp.sum(bad, dtype=jnp.uint32)),
         )
+        priorities = jnp.where(good, priorities, unseen)
     leaves = leaf_of(priorities, state.alpha, replay.epsilon, replay.capacity)
     leaves = jnp.where(changes.live, leaves, 0)
     next_id = ring.advance(state.next_id, changes.count, replay.capacity)
@@ -82,11 +85,12 @@ def sample(
     beta: ArrayLike,
     axis_name: axis.Name,
 ) -> Sample:
+    """A batch that is drawn, with weights."""
     state = jax.lax.stop_gradient(state)  # part of it would get lost where floats move as bits
     key, total = axis.own_key(key, axis_name), sum_tree.total(state.tree)
     mass, fine = strata.draw(key, batch_size, total, replay.strategy)
     slots, leaves, smallest = _drawn(replay.normalize, state.tree, mass, fine)
-    # What is needed last and ready first would wait together with the key's: see `computed_once`.
+    # Else these are ready at the start beside the key's operations, too many: see `computed_once`.
     numbers = state.next_id, total, state.discount
     next_id, total, discount = jax.tree.map(lambda number: known_late(number, leaves[0]), numbers)
     ids = ring.id_in_slot(slots, next_id, replay.capacity)
@@ -105,6 +109,7 @@ def update(
     priorities: Array,
     mask: Array | None,
 ) -> PrioritizedState:
+    """The state after new priorities, float32 [B], of ids, uint32 [B]; mask is bool [B]."""
     if not ids.size:
         return state
     kept = jnp.ones(ids.shape, bool) if mask is None else mask
@@ -118,10 +123,10 @@ def update(
     numbers = (
         state.next_id,  # so an add that follows waits for the batch the priorities come from
         jnp.max(priorities, initial=state.max_priority, where=valid),
-        plus(state.rejected, jnp.sum(bad, dtype=jnp.uint32)),
-        plus(state.stale, jnp.sum(kept & good & ~live, dtype=jnp.uint32)),
+        saturating_add(state.rejected, jnp.sum(bad, dtype=jnp.uint32)),
+        saturating_add(state.stale, jnp.sum(kept & good & ~live, dtype=jnp.uint32)),
     )
-    if ids.size < SUMMED_AGAIN:
+    if ids.size < SMALL_UPDATE:
         numbers = apart(*numbers)
     positive = replay.epsilon > 0
     tree, late = sum_tree.replace(state.tree, slots, leaves, *numbers, positive=positive)
@@ -133,27 +138,23 @@ def update(
 
 @partial(jax.jit, inline=True)
 def reset(replay: PrioritizedReplay, state: PrioritizedState, priority: Array) -> PrioritizedState:
+    """The state with one priority, float32 [], for all live slots."""
     good = is_priority(priority)
     bad = reported(~good, _BAD_PRIORITY)
     leaf = leaf_of(priority, state.alpha, replay.epsilon, replay.capacity)
     leaf = jnp.where(good & (state.tree.leaves > 0), leaf, state.tree.leaves)
     return state._replace(
         max_priority=jnp.where(good, priority, state.max_priority),
-        rejected=plus(state.rejected, bad.astype(jnp.uint32)),
+        rejected=saturating_add(state.rejected, bad.astype(jnp.uint32)),
         tree=sum_tree.rebuild(state.tree, leaf),
     )
-
-
-@partial(jax.jit, inline=True)
-def get(replay: PrioritizedReplay, state: PrioritizedState, ids: Array) -> Any:
-    slots = ring.slot_of(ids, replay.capacity)
-    return replay.view.read(state.storage, state.discount, slots)
 
 
 @partial(jax.jit, inline=True, static_argnames="axis_name")
 def probabilities(
     replay: PrioritizedReplay, state: PrioritizedState, ids: Array, axis_name: axis.Name
 ) -> Array:
+    """The chance of each of the ids, uint32 [B], to be one draw; float32 [B]."""
     return _fraction(_leaves_of(replay, state, ids), sum_tree.total(state.tree), axis_name)
 
 
@@ -192,6 +193,6 @@ def _weights(
     return normalised_weights(leaves, smallest, sum_tree.total(tree), beta, axis_name)
 
 
-def plus(counter: Array, more: Array) -> Array:
+def saturating_add(counter: Array, more: Array) -> Array:
     """A counter of uint32 and more of them, held at the largest uint32."""
     return jnp.where(more > ~counter, ~jnp.uint32(0), counter + more)

@@ -16,7 +16,7 @@ import numpy as np
 from jax import Array
 
 from jaxper import flags, moves, ring
-from jaxper.prioritized_state import PrioritizedState, plus
+from jaxper.prioritized_state import PrioritizedState, saturating_add
 from jaxper.stream import Stream
 
 if TYPE_CHECKING:
@@ -186,6 +186,6 @@ def _counters(states: State, part: Array) -> State:
         return state
     return state._replace(
         max_priority=jnp.max(states.max_priority),
-        rejected=jnp.where(part == 0, reduce(plus, states.rejected), 0),
-        stale=jnp.where(part == 0, reduce(plus, states.stale), 0),
+        rejected=jnp.where(part == 0, reduce(saturating_add, states.rejected), 0),
+        stale=jnp.where(part == 0, reduce(saturating_add, states.stale), 0),
     )

@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxper import _state_spec, moves, ring
+from jaxper import _check_state, moves, ring
 
 if TYPE_CHECKING:
     from jaxper.moves import Replay, State
@@ -50,12 +50,12 @@ def resize(replay: Replay, state: State, capacity: int) -> State:
     ([3, 4, 5, 6, 7, 8], 6)
     """
     new = dataclasses.replace(replay, capacity=capacity)
+    _check_state.whole(replay, state)
     if state.next_id.ndim:
         raise ValueError(
             f"resize takes the state of one replay, got leading axes {state.next_id.shape}; "
             f"write jax.vmap(lambda state: jaxper.resize(replay, state, {capacity}))(state)"
         )
-    _state_spec.check_state(replay, state)
     return _resized(replay, new, state)
 
 

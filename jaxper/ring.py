@@ -1,4 +1,4 @@
-"""The ring of slots: which id stands where, and the arrays that hold the items.
+"""The ring of slots: which id stands where.
 
 An id is an item's insertion number modulo M, the largest multiple of the capacity below 2^32. It
 counts on when the ring wraps, which tells an id that outlived its item from the one that took its
@@ -12,11 +12,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxper import sum_tree
-from jaxper._xla import never_one
+from jaxper import _xla
 
 NO_ID = np.uint32(2**32 - 1)  # never an id: what an empty replay draws
-NO_SLOT = sum_tree.OUT  # never a slot: a write to it is dropped
+NO_SLOT = _xla.NOWHERE  # never a slot: a write to it is dropped
 
 
 class Changes(NamedTuple):
@@ -84,12 +83,9 @@ def next_slots(next_id: Array, rows: int, mask: Array | None, capacity: int) -> 
 
 def write(storage: Any, slots: Array, rows: Any) -> Any:
     """`storage` with `rows` at `slots`, uint32 [B], no slot twice but `NO_SLOT`."""
-
-    def put(stored: Array, new: Array) -> Array:
-        places, rows = never_one(slots, jnp.asarray(new))
-        return stored.at[places].set(rows, mode="drop", unique_indices=True)
-
-    return jax.tree.map(put, storage, rows)
+    return jax.tree.map(
+        lambda stored, new: _xla.scattered(stored, slots, jnp.asarray(new)), storage, rows
+    )
 
 
 def nbytes(arrays: Any) -> int:

@@ -17,8 +17,8 @@ from jax import Array
 
 from jaxper import _bits, _xla
 
-LARGE = 1024  # bytes per item from which on a leaf has an array of its own
-FAR = 2**25  # words: so many lie in memory, not in a cache
+LARGE = 1024  # bytes of a leaf: from here on it has an array of its own
+FAR = 2**25  # words stored: so many lie in memory, not in a cache
 WORDS_OF_A_LINE = 16  # of a cache, by which it reads memory
 
 
@@ -68,7 +68,7 @@ def write(rows: Rows, slots: Array, items: Any) -> Rows:
     words = jnp.concatenate(small, axis=1) if small else rows.words[: len(slots)]
     return dataclasses.replace(
         rows,
-        words=_scattered(rows.words, slots, words),
+        words=_xla.scattered(rows.words, slots, words),
         large=tuple(
             _scatter_large(stored, slots, new)
             for stored, new in zip(rows.large, large, strict=True)
@@ -85,20 +85,15 @@ def read(rows: Rows, slots: Array) -> Any:
     return jax.tree.unflatten(rows.structure, leaves)
 
 
-def _scattered(stored: Array, slots: Array, new: Array) -> Array:
-    slots, new = _xla.never_one(slots, new)
-    return stored.at[slots].set(new, mode="drop", unique_indices=True)
-
-
 def _scatter_large(stored: Array, slots: Array, new: Array) -> Array:
     """`stored` with a large leaf of new items, by a GPU as words, in place: see `_gather_large`."""
     if not _fills_words(_spec_of(stored)):
-        return _scattered(stored, slots, new)
+        return _xla.scattered(stored, slots, new)
 
     def as_words(stored: Array, slots: Array, new: Array) -> Array:
-        return _unpacked(_scattered(_packed(stored), slots, _packed(new)), _spec_of(stored))
+        return _unpacked(_xla.scattered(_packed(stored), slots, _packed(new)), _spec_of(stored))
 
-    return jax.lax.platform_dependent(stored, slots, new, cuda=as_words, default=_scattered)
+    return jax.lax.platform_dependent(stored, slots, new, cuda=as_words, default=_xla.scattered)
 
 
 def _gather_large(stored: Array, slots: Array) -> Array:

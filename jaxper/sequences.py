@@ -97,11 +97,12 @@ class Sequences:
 
     def starts(self, bits: Array, count: Array) -> tuple[Array, Array]:
         """Which new rows, of flags [T, num_envs], may be starts, and the count of the last row."""
-        stop = self.boundaries == "stop"
-        begins = flags.has(bits, flags.FIRST) if stop else jnp.zeros(bits.shape, bool)
+        if self.boundaries == "cross":
+            begins, allowed = jnp.zeros(bits.shape, bool), jnp.ones(bits.shape, bool)
+        else:
+            begins, allowed = flags.has(bits, flags.FIRST), ~flags.has(bits, flags.IGNORED)
         counts = _count(count, begins, self.period)
-        starts = (counts == 0) & ~flags.has(bits, flags.IGNORED) if stop else counts == 0
-        return starts, jnp.concatenate([count[None], counts])[-1]
+        return (counts == 0) & allowed, jnp.concatenate([count[None], counts])[-1]
 
     def may_start(self, bits: Array) -> Array:
         """Whether rows of these flags may be starts now that all they need is stored."""

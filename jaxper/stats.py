@@ -18,16 +18,16 @@ class Stats(NamedTuple):
     many equal leaves as the effective sample size would spread the draws as much.
     """
 
-    size: Array  # int32, live slots
-    fill: Array  # float32, stored items / capacity
-    total: Array  # float32, sum of the leaves
-    mean: Array  # float32, total / size
-    smallest: Array  # float32, smallest live leaf
-    largest: Array  # float32, largest leaf
-    effective_sample_size: Array  # float32, in [1, size]
-    max_priority: Array  # float32, what a new item gets
-    rejected: Array  # uint32, rows ignored for a NaN, infinite or negative priority
-    stale: Array  # uint32, rows ignored because the id was gone or not live
+    size: Array  # int32 [], live slots
+    fill: Array  # float32 [], stored items / capacity
+    total: Array  # float32 [], sum of the leaves
+    mean: Array  # float32 [], total / size
+    smallest: Array  # float32 [], smallest live leaf
+    largest: Array  # float32 [], largest leaf
+    effective_sample_size: Array  # float32 [], in [1, size]
+    max_priority: Array  # float32 [], the largest seen, which a new item gets
+    rejected: Array  # uint32 [], rows ignored for a NaN, infinite or negative priority
+    stale: Array  # uint32 [], rows ignored because the id was gone or not live
 
 
 @partial(jax.jit, inline=True)

@@ -198,7 +198,7 @@ def cut(state: Any) -> Any:
       The state with the break.
 
     Raises:
-      ValueError: the state holds no stream.
+      ValueError: the state holds no stream, or is that of many replays.
 
     >>> replay = UniformReplay(8, view=Transitions(num_envs=1))
     >>> step = TimeStep(jnp.zeros(2), jnp.int32(0), jnp.float32(0), jnp.bool_(0), jnp.bool_(0))
@@ -210,6 +210,11 @@ def cut(state: Any) -> Any:
     stream = getattr(state, "storage", None)
     if not isinstance(stream, Stream):
         raise ValueError("only a stream can be cut: a replay with view=Transitions(...) or similar")
+    if state.next_id.ndim:
+        raise ValueError(
+            f"cut takes the state of one replay, got leading axes {state.next_id.shape}; "
+            f"write jax.vmap(jaxper.cut)(state)"
+        )
     row = newest_row(stream, state.next_id)
     bits = jnp.where(state.stored > 0, flags.broken(stream.flags[row]), stream.flags[row])
     return state._replace(storage=stream._replace(flags=stream.flags.at[row].set(bits)))

@@ -12,15 +12,16 @@ from functools import partial
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
 from jaxper import _bits, _checks, descent, duplicates, levels
-from jaxper._xla import after, apart, computed_once, never_one
+from jaxper._xla import NOWHERE, after, apart, computed_once, never_one
 from jaxper.levels import GROUP
 
-OUT = np.uint32(2**32 - 1)  # an index that is out of range on every level: a write to it is dropped
+__all__ = ["SumTree", "find", "get", "init", "minimum", "set", "total"]
+
+OUT = NOWHERE  # an index that is out of range on every level
 
 
 @partial(
@@ -36,7 +37,7 @@ class SumTree:
     sums: tuple[Array, ...]  # float32 [groups, GROUP] per stored level, from the leaves up
     minima: tuple[Array, ...] | None  # likewise the smallest leaf above 0; or not kept
     live: Array  # int32 [], number of leaves above 0
-    capacity: int
+    capacity: int  # leaves that are in use
 
 
 def init(capacity: int, *, minimum: bool = False) -> SumTree:
@@ -76,8 +77,9 @@ def minimum(tree: SumTree) -> Array:
 
 
 def get(tree: SumTree, indices: ArrayLike) -> Array:
-    """The leaves at `indices`, an integer array of any shape; 0 outside [0, capacity)."""
-    return _get(tree, _in_range(tree, indices))
+    """The leaves at `indices`, integers of any shape: float32 of it; 0 outside [0, capacity)."""
+    indices = _in_range(tree, indices)
+    return _get(tree, indices.ravel()).reshape(indices.shape)
 
 
 def set(tree: SumTree, indices: ArrayLike, values: ArrayLike) -> SumTree:
@@ -85,8 +87,8 @@ def set(tree: SumTree, indices: ArrayLike, values: ArrayLike) -> SumTree:
 
     Args:
       tree: the tree to write to.
-      indices: integers [B]; those outside [0, capacity), negative ones too, are dropped.
-      values: float32 [B], finite and at least 0, with a total below 2^127.
+      indices: integers of any shape; those outside [0, capacity), negative too, are dropped.
+      values: float32 of that shape, finite and at least 0, with a total below 2^127.
 
     Raises:
       ValueError: `indices` and `values` differ in shape, or the indices are no integers.
@@ -113,12 +115,12 @@ def find(tree: SumTree, mass: ArrayLike, low: ArrayLike | None = None) -> Array:
 
     Args:
       tree: the tree to search.
-      mass: float32 [B], in the unit of the leaves.
-      low: uint32 [B], fresh random bits below those of a float32 uniform: they move each mass up
-        by less than 2^-23 of the total, so that leaves too narrow for one uniform are found too.
+      mass: float32 of any shape, in the unit of the leaves.
+      low: uint32 of that shape, fresh random bits below those of a float32 uniform: they move each
+        mass up by less than 2^-23 of the total, so leaves too narrow for one uniform are found.
 
     Returns:
-      int32 [B], indices in [0, capacity).
+      int32 of that shape, indices in [0, capacity).
 
     Raises:
       ValueError: `low` differs from `mass` in shape.
@@ -129,11 +131,12 @@ def find(tree: SumTree, mass: ArrayLike, low: ArrayLike | None = None) -> Array:
     [1, 1, 3, 3]
     """
     mass = jnp.asarray(mass, jnp.float32)
-    if low is None:
-        return descend(tree, mass, jnp.zeros_like(mass))[0]
-    low = _checks.integers("low", low).astype(jnp.uint32)
-    _checks.same_shape("low", low, "mass", mass)
-    return descend(tree, mass, _bits.unit_interval(low) * (total(tree) * 2.0**-23))[0]
+    fine = jnp.zeros_like(mass)
+    if low is not None:
+        low = _checks.integers("low", low).astype(jnp.uint32)
+        _checks.same_shape("low", low, "mass", mass)
+        fine = _bits.unit_interval(low) * (total(tree) * 2.0**-23)
+    return descend(tree, mass.ravel(), fine.ravel())[0].reshape(mass.shape)
 
 
 @partial(jax.jit, inline=True)
@@ -171,7 +174,7 @@ def _get(tree: SumTree, indices: Array) -> Array:
 def replace(
     tree: SumTree, indices: Array, values: Array, *numbers: Array, positive: bool
 ) -> tuple[SumTree, tuple[Array, ...]]:
-    """`set` where all leaves are above 0.
+    """`set` where every leaf that is written over is above 0 now.
 
     Args:
       tree: the tree to write to.

@@ -8,8 +8,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxper import _checks, axis, ring, stats, stream, sum_tree, uniform_state, views
-from jaxper._state_spec import check_fits
+from jaxper import _check_state, _checks, axis, ring, stats, stream, sum_tree, uniform_state, views
 from jaxper.uniform_state import UniformState
 from jaxper.views import Items, Sample, View
 
@@ -92,7 +91,7 @@ class UniformReplay:
         """
         if isinstance(self.view, Items):
             priorities = None
-        check_fits(UniformState, self.capacity, state)
+        _check_state.fits(UniformState, self, state)
         _, mask = self.view.check(state.storage, items, priorities, mask)
         return uniform_state.add(self, state, items, mask)
 
@@ -120,7 +119,7 @@ class UniformReplay:
         Raises:
           ValueError: `batch_size` is below 1, or there is no axis `axis_name`.
         """
-        check_fits(UniformState, self.capacity, state)
+        _check_state.fits(UniformState, self, state)
         batch_size = _checks.count("batch_size", batch_size)
         return uniform_state.sample(self, state, key, batch_size, _checks.axis(axis_name))
 
@@ -137,8 +136,8 @@ class UniformReplay:
 
     def get(self, state: UniformState, ids: ArrayLike) -> Any:
         """The items of these ids, leaves [B, ...]; of a stale id what its slot holds now."""
-        check_fits(UniformState, self.capacity, state)
-        return uniform_state.get(self, state, _checks.ids(ids))
+        _check_state.fits(UniformState, self, state)
+        return views.get(self, state, _checks.ids(ids))
 
     def reset_priorities(self, state: UniformState, priority: ArrayLike = 1.0) -> UniformState:
         """The state as it is."""
@@ -146,6 +145,7 @@ class UniformReplay:
 
     def size(self, state: UniformState, *, axis_name: axis.Name = None) -> Array:
         """Number of live items, those that can be drawn; int32 []. Over shards their sum."""
+        _check_state.of_kind(UniformState, state)
         return axis.count(uniform_state.size(state), _checks.axis(axis_name))
 
     def probabilities(
@@ -155,13 +155,13 @@ class UniformReplay:
 
         The ids are this shard's own; of `axis_name` see `sample`.
         """
-        check_fits(UniformState, self.capacity, state)
+        _check_state.fits(UniformState, self, state)
         axis_name = _checks.axis(axis_name)
         return uniform_state.probabilities(self, state, _checks.ids(ids), axis_name)
 
     def stats(self, state: UniformState) -> stats.Stats:
         """Scalars for logging, as of a prioritized replay whose live leaves are all 1."""
-        check_fits(UniformState, self.capacity, state)
+        _check_state.fits(UniformState, self, state)
         size = self.size(state)
         total = size.astype(jnp.float32)
         one = jnp.minimum(total, 1)
@@ -180,6 +180,7 @@ class UniformReplay:
 
     def cut(self, state: UniformState) -> UniformState:
         """The state with a break in its stream: see `jaxper.cut`."""
+        _check_state.fits(UniformState, self, state)
         return stream.cut(state)
 
     def nbytes(self, item: Any) -> int:

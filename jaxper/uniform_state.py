@@ -1,6 +1,7 @@
 """The state of a `UniformReplay`, and the pure functions of it that the replay's methods call.
 
-Arguments have been checked when they come here. Where every stored item is live, a draw is a random
+Arguments have been checked when they come here, and each function is jitted as those of
+`prioritized_state` are. Where every stored item is live, a draw is a random
 age. In a stream some starts are dead: there a tree with leaves of 1 and 0 knows which.
 """
 
@@ -13,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxper import axis, ring, strata, sum_tree
+from jaxper import axis, ring, strata, sum_tree, views
 from jaxper._xla import computed_once
 from jaxper.views import Sample
 
@@ -33,6 +34,7 @@ class UniformState(NamedTuple):
 
 @partial(jax.jit, inline=True)
 def add(replay: UniformReplay, state: UniformState, items: Any, mask: Array | None) -> UniformState:
+    """The state with items, leaves [B, ...]; mask is bool [B]."""
     storage, changes = replay.view.write(state.storage, state.next_id, state.stored, items, mask)
     tree = state.tree
     if tree != ():
@@ -49,12 +51,13 @@ def add(replay: UniformReplay, state: UniformState, items: Any, mask: Array | No
 def sample(
     replay: UniformReplay, state: UniformState, key: Array, batch_size: int, axis_name: axis.Name
 ) -> Sample:
+    """A batch that is drawn; over shards with weights, as they may hold unequally many."""
     empty = size(state) == 0
     key = axis.own_key(key, axis_name)
     ids = jnp.where(empty, ring.NO_ID, _draw(replay, state, key, batch_size))
     chances = probabilities(replay, state, ids, axis_name)
     weights = jnp.where(chances > 0, _share(state, axis_name), jnp.float32(0))
-    return Sample(get(replay, state, ids), ids, chances, weights)
+    return Sample(views.get(replay, state, ids), ids, chances, weights)
 
 
 def _share(state: UniformState, axis_name: axis.Name) -> Array | float:
@@ -75,13 +78,8 @@ def _draw(replay: UniformReplay, state: UniformState, key: Array, batch_size: in
     return ring.id_in_slot(slots, state.next_id, replay.capacity)
 
 
-@partial(jax.jit, inline=True)
-def get(replay: UniformReplay, state: UniformState, ids: Array) -> Any:
-    slots = ring.slot_of(ids, replay.capacity)
-    return replay.view.read(state.storage, state.discount, slots)
-
-
 def size(state: UniformState) -> Array:
+    """Number of live items, int32 []."""
     return state.stored if state.tree == () else state.tree.live
 
 
@@ -89,6 +87,7 @@ def size(state: UniformState) -> Array:
 def probabilities(
     replay: UniformReplay, state: UniformState, ids: Array, axis_name: axis.Name
 ) -> Array:
+    """The chance of each of the ids, uint32 [B], to be one draw; float32 [B]."""
     live = ring.is_stored(ids, state.next_id, state.stored, replay.capacity)
     if state.tree != ():
         live &= sum_tree.get(state.tree, ring.slot_of(ids, replay.capacity)) > 0

@@ -1,6 +1,7 @@
 """What a draw returns: the sample, and the view that builds its items from what is stored."""
 
 import dataclasses
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -74,6 +75,12 @@ class Items:
 
 
 View = Items | Transitions | Sequences
+
+
+@partial(jax.jit, inline=True)
+def get(replay: Any, state: Any, ids: Array) -> Any:
+    """The items in the slots of ids, uint32 [B], of either replay."""
+    return replay.view.read(state.storage, state.discount, ring.slot_of(ids, replay.capacity))
 
 
 def check(view: Any, capacity: int) -> None:

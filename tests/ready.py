@@ -40,6 +40,7 @@ def most(body):
     They are taken in the order in which they become ready, as XLA takes them.
     """
     needs = _operands(body)
+    assert len(needs) > 4, "does the pattern of a line still fit?"
     waiting, started, done = [], set(), set()
     longest = 0
     while True:

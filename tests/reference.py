@@ -26,7 +26,7 @@ class ReferenceReplay:
         return float(np.clip(leaf, 2.0**-100, 2.0**126 / self.capacity))
 
     def add(self, items, priorities=None, mask=None):
-        new = self.max_priority
+        new = max(self.max_priority, 1.0)
         for row, item in enumerate(items):
             if mask is not None and not mask[row]:
                 continue
@@ -34,10 +34,11 @@ class ReferenceReplay:
             if not is_priority(priority):
                 self.rejected += 1
                 priority = new
+            elif priorities is not None:
+                self.max_priority = max(self.max_priority, priority)
             slot = self.next_id % self.capacity
             self.ids[slot], self.items[slot] = self.next_id, item
             self.leaves[slot] = self.leaf(priority)
-            self.max_priority = max(self.max_priority, priority)
             self.next_id = (self.next_id + 1) % self.modulus
 
     def update_priorities(self, ids, priorities, mask=None):
@@ -52,6 +53,13 @@ class ReferenceReplay:
             else:
                 self.leaves[i % self.capacity] = self.leaf(float(priority))
                 self.max_priority = max(self.max_priority, float(priority))
+
+    def reset_priorities(self, priority):
+        if is_priority(priority):
+            self.leaves[self.leaves > 0] = self.leaf(priority)
+            self.max_priority = priority
+        else:
+            self.rejected += 1
 
     def is_live(self, i):
         slot = int(i) % self.capacity
@@ -114,7 +122,8 @@ class ReferenceStream(ReferenceReplay):
         self.starts = self.possible_starts()
         self.leaves[:] = 0
         for place in self.starts:
-            self.leaves[self.slot_of(place)] = kept.get(place, self.leaf(self.max_priority))
+            new = self.leaf(max(self.max_priority, 1.0))
+            self.leaves[self.slot_of(place)] = kept.get(place, new)
 
     def cut(self):
         if self.steps:

@@ -39,14 +39,14 @@ def test_operations_of_a_computation_and_their_bytes():
 
 
 @pytest.mark.parametrize("module", [with_jaxper, with_numpy], ids=lambda module: module.__name__)
-def test_contenders_do_their_work(module):
+def test_contenders_run(module):
     (contender,) = module.contenders()
     runs = contender.make(work(capacity=128, batch_size=8, add_size=4))
     times = timing.interleaved({name: runs[name] for name in OPERATIONS}, rounds=2, seconds=1e-4)
     assert all((times[name] > 0).all() and times[name].shape == (2,) for name in OPERATIONS)
 
 
-def test_uniform_contenders_do_their_work():
+def test_uniform_contenders_run():
     for runs in uniform.contenders(work(capacity=128, batch_size=8, add_size=64)).values():
         times = timing.interleaved(runs, rounds=2, seconds=1e-4)
         assert list(times) == ["add", "sample", "add and sample"]

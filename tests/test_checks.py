@@ -1,13 +1,15 @@
 """What is refused, and that the error says what to write instead."""
 
+import re
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from training import STEP
 
-from jaxper import PrioritizedReplay, Transitions, UniformReplay
+from jaxper import Items, PrioritizedReplay, Sequences, Transitions, UniformReplay
 
 ITEM = {"o": jnp.zeros((2, 3)), "a": jnp.int32(0)}
 GOOD = {"o": jnp.zeros((4, 2, 3)), "a": jnp.zeros(4, jnp.int32)}
@@ -160,6 +162,35 @@ def test_the_state_of_another_replay(message, method):
         state = OTHERS[message](kind(5).init(ITEM))
         with pytest.raises(ValueError, match=message):
             METHODS[method](kind(6), state)
+
+
+VIEWS = [
+    Items(),
+    Transitions(2),
+    Transitions(4),
+    Sequences(2, length=2),
+    Sequences(4, length=2),
+]
+
+
+@pytest.mark.parametrize("kind", [PrioritizedReplay, UniformReplay])
+def test_the_state_of_another_view(kind):
+    states = [kind(8, view=view).init(ITEM if view == Items() else STEP) for view in VIEWS]
+    for view, state in zip(VIEWS, states, strict=True):
+        kind(8, view=view).stats(state)
+        for other in VIEWS:
+            if other != view:
+                made_under = re.escape(repr(view)[: len("Transitions(num_envs=4")])
+                with pytest.raises(ValueError, match=f"made under view={made_under}"):
+                    kind(8, view=other).sample(state, jax.random.key(0), 2)
+
+
+def test_the_size_of_another_state():
+    replay, other = PrioritizedReplay(8), UniformReplay(8)
+    with pytest.raises(ValueError, match="state must be a PrioritizedState"):
+        replay.size(other.init(ITEM))  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match="state must be a UniformState"):
+        other.size(replay.init(ITEM))  # pyright: ignore[reportArgumentType]
 
 
 def test_the_state_of_another_class():

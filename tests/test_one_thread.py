@@ -5,6 +5,8 @@ gives to all threads what reads from a large array or computes much. A chain of 
 operations it computes again in each operation that reads it.
 """
 
+import os
+
 import jax
 import jax.numpy as jnp
 import pytest
@@ -85,6 +87,12 @@ def test_a_draw_called_alone_is_one_threads(view):
         program = ready.program(jitted, state, jax.eval_shape(jax.random.key, 0))
         assert ready.most(program) <= MOST
         assert ready.shared(program) == []
+
+
+@pytest.mark.skipif(os.cpu_count() == 1, reason="there is one thread")
+def test_what_all_threads_get_is_seen():
+    program = ready.program(jax.jit(jnp.sin), jax.ShapeDtypeStruct((2**20,), jnp.float32))
+    assert len(ready.shared(program)) == 1
 
 
 def test_uniform_ids_are_computed_once():

@@ -57,7 +57,8 @@ def random_operations(count, random):
             ("add with", priorities, mask),
             ("update", offsets, priorities, mask),
             ("update drawn", priorities, mask),
-        ][random.integers(4)]
+            ("reset", random.choice(PRIORITIES)),
+        ][random.integers(5)]
 
 
 @pytest.mark.slow

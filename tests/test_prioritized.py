@@ -32,12 +32,12 @@ def filled(capacity=8, rows=5, **config):
 @settings(max_examples=12, deadline=None)
 @given(
     operations=operations,
-    epsilon=st.just(0.0),
     before_wrap=st.sampled_from([None, 0, 3, 20]),
     alpha=st.sampled_from([0.0, 0.6, 1.0]),
 )
-def test_a_life_follows_the_reference(capacity, normalize, operations, epsilon, before_wrap, alpha):
+def test_a_life_follows_the_reference(capacity, normalize, operations, before_wrap, alpha):
     strategy = "iid" if capacity % 2 else "stratified"
+    epsilon = 1e-6 if capacity in (7, 8) else 0.0
     replay = PrioritizedReplay(capacity, epsilon=epsilon, strategy=strategy, normalize=normalize)
     modulus = (2**32 - 1) // capacity * capacity
     next_id = 0 if before_wrap is None else (modulus - 1 - before_wrap)
@@ -80,6 +80,9 @@ def test_new_items_get_the_largest_priority_so_far():
     state = replay.update_priorities(state, jnp.array([0]), jnp.array([2.9]))
     state = replay.add(state, jnp.array([9]))
     np.testing.assert_allclose(state.tree.leaves[0, :4], [2.9, 2.0, 3.0, 3.0], rtol=1e-6)
+    state = replay.update_priorities(state, jnp.array([1]), jnp.array([3.7]))
+    state = replay.add(state, jnp.array([10]))
+    np.testing.assert_allclose(state.tree.leaves[0, :5], [2.9, 3.7, 3.0, 3.0, 3.7], rtol=1e-6)
     low = PrioritizedReplay(4)
     assert float(filled(rows=1)[1].max_priority) == 1.0
     state = low.add(low.init(jnp.int32(0)), jnp.array([0]), priorities=jnp.array([0.1]))
@@ -224,6 +227,16 @@ def test_reset_priorities_revives_nothing():
     np.testing.assert_allclose(state.tree.leaves[0, :6], [2.0, 2.0, 0.0, 2.0, 2.0, 0.0], rtol=1e-6)
     assert float(state.max_priority) == 4.0
     assert float(replay.probabilities(state, jnp.array([0]))[0]) == 0.25
+
+
+def test_after_a_reset_to_less_than_one_new_items_get_one():
+    replay, state = filled(epsilon=0.0, alpha=1.0)
+    state = replay.add(replay.reset_priorities(state, 0.5), jnp.array([9]))
+    assert float(state.max_priority) == 0.5
+    np.testing.assert_allclose(state.tree.leaves[0, :6], [0.5, 0.5, 0.5, 0.5, 0.5, 1.0], rtol=1e-6)
+    retired = replay.reset_priorities(state, 0.0)
+    assert int(replay.size(retired)) == 0
+    assert int(replay.size(replay.add(retired, jnp.arange(3)))) == 3
 
 
 @pytest.mark.parametrize("normalize", ["batch", "buffer"])

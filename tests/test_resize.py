@@ -126,6 +126,8 @@ def test_many_replays_are_resized_by_vmap():
     assert grown.tree.live.tolist() == [3, 3, 3]
     with pytest.raises(ValueError, match=r"leading axes \(3,\); write jax.vmap"):
         resize(replay, states, 8)
+    with pytest.raises(ValueError, match="state must be the replay's, got tuple"):
+        resize(replay, (), 8)
 
 
 def test_a_capacity_that_does_not_fit_is_refused():

@@ -154,3 +154,10 @@ def test_only_streams_are_cut():
     for state in (replay.init(STEP), None):
         with pytest.raises(ValueError, match="only a stream can be cut"):
             cut(state)
+
+
+def test_streams_are_cut_one_by_one():
+    replay = UniformReplay(4, view=Transitions(1))
+    states = jax.vmap(lambda discount: replay.init(STEP, discount=discount))(jnp.ones(3))
+    with pytest.raises(ValueError, match=r"leading axes \(3,\); write jax.vmap\(jaxper.cut\)"):
+        cut(states)

@@ -82,6 +82,15 @@ def test_get_outside_is_zero():
     np.testing.assert_array_equal(found, [[1.0, 3.0], [0.0, 0.0]])
 
 
+@pytest.mark.parametrize("shape", [(), (1,), (2, 2), (0,)])
+def test_indices_and_masses_of_any_shape(shape):
+    tree = tree_of([1.0, 2.0, 3.0])
+    assert sum_tree.get(tree, np.full(shape, 1)).tolist() == np.full(shape, 2.0).tolist()
+    assert sum_tree.find(tree, np.full(shape, 1.5)).tolist() == np.full(shape, 1).tolist()
+    tree = sum_tree.set(tree, np.full(shape, 1), np.full(shape, 4.0))
+    assert float(sum_tree.total(tree)) == (8.0 if np.prod(shape) else 6.0)
+
+
 def test_sums_do_not_drift():
     """A thousand rewrites over twelve orders of magnitude leave nothing behind."""
 

@@ -1,0 +1,84 @@
+"""What is refused of a state: each error says which replay or which call it is for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from jaxper import _state_spec, views
+from jaxper.prioritized_state import PrioritizedState
+from jaxper.stream import Stream
+from jaxper.uniform_state import UniformState
+
+if TYPE_CHECKING:
+    from jaxper.moves import Replay, State
+
+
+def of_kind(kind: type, state: Any) -> None:
+    """Refuses a state of another kind of replay."""
+    if not isinstance(state, kind):
+        raise ValueError(
+            f"state must be a {kind.__name__}, as this replay's init returns it, "
+            f"got {type(state).__name__}"
+        )
+
+
+def fits(kind: type, replay: Replay, state: State) -> None:
+    """Refuses a state of another kind of replay, of many, of another capacity or view."""
+    of_kind(kind, state)
+    if state.next_id.ndim:
+        raise ValueError(
+            f"state must be that of one replay, got leading axes {state.next_id.shape}; "
+            f"call the method under jax.vmap"
+        )
+    made_for = len(state.storage.words) if state.tree == () else state.tree.capacity
+    if made_for != replay.capacity:
+        raise ValueError(
+            f"the state is of capacity {made_for}, this replay of {replay.capacity}; use "
+            f"dataclasses.replace(replay, capacity={made_for}), or first resize the state with "
+            f"jaxper.resize(dataclasses.replace(replay, capacity={made_for}), state, "
+            f"{replay.capacity})"
+        )
+    made_under, wanted = _view_of(state), _named(replay.view)
+    if made_under != wanted:
+        raise ValueError(
+            f"the state was made under view={made_under}, this replay has view={wanted}; "
+            f"make a state with replay.init(item)"
+        )
+
+
+def _view_of(state: State) -> str:
+    """The view that a state was made under, as far as the state tells: see `_named`."""
+    if not isinstance(state.storage, Stream):
+        return "Items()"
+    name = "Sequences" if isinstance(state.discount, tuple) else "Transitions"
+    return f"{name}(num_envs={state.storage.flags.shape[1]}, ...)"
+
+
+def _named(view: views.View) -> str:
+    if isinstance(view, views.Items):
+        return "Items()"
+    return f"{type(view).__name__}(num_envs={view.num_envs}, ...)"
+
+
+def keeps_minimum(normalize: str, state: PrioritizedState) -> None:
+    """Refuses a state without the smallest leaf where weights are normalised by it."""
+    if normalize == "buffer" and state.tree.minima is None:
+        raise ValueError(
+            'the state was made by a replay of another normalize; of normalize="buffer" make one '
+            "with init, or save the state and restore it with this replay"
+        )
+
+
+def whole(replay: Replay, state: State) -> None:
+    """Refuses what is no state of this replay, or of another item. It traces `init`."""
+    if not isinstance(state, PrioritizedState | UniformState):
+        raise ValueError(f"state must be the replay's, got {type(state).__name__}")
+    expected = _state_spec.spec(replay, _state_spec.item_of(state), state.next_id.shape)
+    lines = _state_spec.differences(
+        "state", _state_spec.leaves(state), _state_spec.leaves(expected), ("given", "expected")
+    )
+    if lines:
+        raise ValueError(
+            f"the state is not one of {replay}; give the replay that it was made with:\n  "
+            + "\n  ".join(lines)
+        )
