@@ -13,7 +13,7 @@ from jax import Array
 sys.path.insert(0, str(Path(__file__).parents[1] / "examples"))
 import dqn
 
-POINTS = 50  # of each learning curve
+POINTS = dqn.POINTS  # of each learning curve
 
 
 class Setting(NamedTuple):
@@ -46,7 +46,7 @@ def start(experiment: dqn.Experiment, key: Array, rate: Array) -> dqn.Run:
 def program(setting: Setting, replay: str) -> tuple[Any, Any]:
     """Two compiled functions: from keys and step sizes [runs] to the runs, and a point further."""
     experiment = set_up(setting, replay)
-    length = max(1, setting.steps // dqn.NUM_ENVS // POINTS)
+    length = dqn.steps_of_a_part(setting.steps)
     return (
         jax.jit(jax.vmap(partial(start, experiment))),
         jax.jit(partial(dqn.advance, experiment, length), donate_argnums=0),
@@ -55,7 +55,7 @@ def program(setting: Setting, replay: str) -> tuple[Any, Any]:
 
 def steps_per_point(setting: Setting, runs: int) -> int:
     """Steps of all environments of all runs between two points of the curve."""
-    return max(1, setting.steps // dqn.NUM_ENVS // POINTS) * dqn.NUM_ENVS * runs
+    return dqn.steps_of_a_part(setting.steps) * dqn.NUM_ENVS * runs
 
 
 def keys_and_rates(key: Array, rates: Any, seeds: int) -> tuple[Array, Array]:

@@ -132,9 +132,14 @@ def advance(experiment: Experiment, length: int, runs: Run) -> tuple[Run, Array]
     return runs, outputs.returns.sum(0) / outputs.episodes.sum(0)
 
 
+def steps_of_a_part(steps: int) -> int:
+    """Steps of each environment between two points of the curve."""
+    return max(1, steps // NUM_ENVS // POINTS)
+
+
 def train(experiment: Experiment, arguments: argparse.Namespace, name: str) -> np.ndarray:
     """Learning curves [POINTS, seeds]: mean return of the episodes that ended in each part."""
-    length = max(1, arguments.steps // NUM_ENVS // POINTS)
+    length = steps_of_a_part(arguments.steps)
     steps = length * NUM_ENVS * arguments.seeds
     keys = jax.random.split(jax.random.key(arguments.seed), arguments.seeds)
     runs = jax.jit(jax.vmap(partial(start, experiment)))(keys)

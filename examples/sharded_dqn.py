@@ -28,7 +28,6 @@ from tqdm import tqdm
 
 from jaxper import sharding
 
-POINTS = 50  # at which loss and return are told
 AXIS = "data"
 
 
@@ -74,17 +73,17 @@ def advance(
 def train(arguments: argparse.Namespace, mesh: Mesh) -> np.ndarray:
     """Mean loss, and mean return of the episodes that ended, of each part: [POINTS, 2]."""
     experiment = dqn.set_up(arguments, arguments.replay)._replace(axis_name=AXIS)
-    length = max(1, arguments.steps // dqn.NUM_ENVS // POINTS)
+    length = dqn.steps_of_a_part(arguments.steps)
     step = sharding.data_parallel(partial(advance, experiment, length), mesh, axis_name=AXIS)
-    run, history, done = start(experiment, arguments.seed, mesh), np.zeros((POINTS, 2)), 0
+    run, history, done = start(experiment, arguments.seed, mesh), np.zeros((dqn.POINTS, 2)), 0
     saver = None
     if arguments.checkpoint:
         item = dqn.one_step(experiment)
         saver = saving.Saver(arguments, arguments.replay, experiment.replay, item, mesh)
         run, (history, done) = saver.restore(run, (history, done))
         history, done = np.array(history), int(done)
-    with tqdm(total=POINTS, initial=done, unit="part", disable=jax.process_index() > 0) as bar:
-        for part in range(done, POINTS):
+    with tqdm(total=dqn.POINTS, initial=done, unit="part", disable=jax.process_index() > 0) as bar:
+        for part in range(done, dqn.POINTS):
             learner, local, told = step(*split(run))
             run = join(learner, local)
             loss, returns, episodes = np.asarray(told)
@@ -92,7 +91,7 @@ def train(arguments: argparse.Namespace, mesh: Mesh) -> np.ndarray:
             bar.set_description(f"loss {loss:.4f}", refresh=False)
             bar.update()
             if saver:
-                saver.save(part + 1, part + 1 == POINTS, run, (history, part + 1))
+                saver.save(part + 1, part + 1 == dqn.POINTS, run, (history, part + 1))
     return history
 
 

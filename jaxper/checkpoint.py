@@ -112,7 +112,8 @@ def restore(
     a leading axis with one row per device), and each device reads its own. Their number may be
     another than was saved if one divides the other; the capacity, which is each shard's, may then
     be another too. What the shards hold is dealt out anew, the oldest dropped where it does not
-    fit: a `Dropped` warning says how many. Ids begin anew. A row of a stream is one moment of all
+    fit: a `Dropped` warning says how many. Ids begin anew; where shards are joined whose `alpha` or
+    `discount` differ, the first one's is kept. A row of a stream is one moment of all
     environments of a shard, so streams are put one after the other or split into ranges of time,
     each with a cut at its end.
 

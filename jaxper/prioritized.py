@@ -4,23 +4,12 @@ import dataclasses
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxper import (
-    _check_state,
-    _checks,
-    axis,
-    prioritized_state,
-    ring,
-    stats,
-    strata,
-    stream,
-    sum_tree,
-    views,
-)
+from jaxper import _check_state, _checks, axis, prioritized_state, ring, strata, stream, views
 from jaxper.prioritized_state import PrioritizedState
+from jaxper.stats import Stats
 from jaxper.views import Items, Sample, View
 
 NORMALIZERS = ("batch", "buffer", "none")
@@ -88,7 +77,8 @@ class PrioritizedReplay:
           discount: for `view=Transitions(...)`: likewise.
 
         Raises:
-          ValueError: the item has no array or does not suit the view.
+          ValueError: the item has no array or does not suit the view, alpha or discount is out of
+            its range, or the view folds nothing that a discount is for.
 
         >>> replay = PrioritizedReplay(4)
         >>> states = jax.vmap(lambda alpha: replay.init(jnp.zeros(2), alpha=alpha))(jnp.arange(3.0))
@@ -96,17 +86,8 @@ class PrioritizedReplay:
         ([0.0, 1.0, 2.0], (3,))
         """
         alpha = self.alpha if alpha is None else alpha
-        return PrioritizedState(
-            next_id=jnp.zeros((), jnp.uint32),
-            max_priority=jnp.ones((), jnp.float32),
-            alpha=_checks.traceable("alpha", alpha, _checks.not_negative),
-            rejected=jnp.zeros((), jnp.uint32),
-            stale=jnp.zeros((), jnp.uint32),
-            discount=self.view.init_discount(discount),
-            stored=jnp.zeros((), jnp.int32),
-            tree=sum_tree.init(self.capacity, minimum=self.normalize == "buffer"),
-            storage=self.view.init(item, self.capacity),
-        )
+        alpha = _checks.traceable("alpha", alpha, _checks.not_negative)
+        return prioritized_state.init(self, item, alpha, self.view.init_discount(discount))
 
     def add(
         self,
@@ -129,7 +110,8 @@ class PrioritizedReplay:
             that are False are stored, but no draw starts there.
 
         Raises:
-          ValueError: a leaf is not of the structure, shape or dtype given to `init`.
+          ValueError: a leaf is not of the structure, shape or dtype given to `init`, there are more
+            rows than the capacity, or priorities or mask are not one per row.
 
         >>> replay = PrioritizedReplay(4)
         >>> state = replay.add(replay.init(jnp.int32(0)), jnp.arange(3), mask=jnp.arange(3) != 1)
@@ -167,7 +149,8 @@ class PrioritizedReplay:
           A `Sample`; of an empty replay one whose probabilities and weights are 0.
 
         Raises:
-          ValueError: `batch_size` is below 1, or there is no axis `axis_name`.
+          ValueError: `batch_size` is below 1, beta is no scalar, there is no axis `axis_name`, or
+            the weights are normalised over the buffer of a state that was not made for it.
 
         >>> replay = PrioritizedReplay(4)
         >>> shards = jax.vmap(lambda items: replay.add(replay.init(items[0]), items))(
@@ -230,7 +213,9 @@ class PrioritizedReplay:
     ) -> PrioritizedState:
         """Sets every live item and `max_priority` to one value. Writes the whole tree.
 
-        A priority that is NaN, infinite or negative changes nothing and is counted in `rejected`.
+        New items get at least 1 also after a reset to less. Where epsilon is 0 and alpha is not, a
+        priority of 0 retires all that is stored. One that is NaN, infinite or negative changes
+        nothing and is counted in `rejected`.
         """
         _check_state.fits(PrioritizedState, self, state)
         return prioritized_state.reset(self, state, _checks.scalar("priority", priority))
@@ -251,16 +236,10 @@ class PrioritizedReplay:
         axis_name = _checks.axis(axis_name)
         return prioritized_state.probabilities(self, state, _checks.ids(ids), axis_name)
 
-    def stats(self, state: PrioritizedState) -> stats.Stats:
+    def stats(self, state: PrioritizedState) -> Stats:
         """Scalars for logging, also from inside a compiled step. Reads the whole tree."""
         _check_state.fits(PrioritizedState, self, state)
-        return stats.Stats(
-            fill=state.stored.astype(jnp.float32) / self.capacity,
-            max_priority=state.max_priority,
-            rejected=state.rejected,
-            stale=state.stale,
-            **stats.of_tree(state.tree),
-        )
+        return prioritized_state.stats_of(self, state)
 
     def cut(self, state: PrioritizedState) -> PrioritizedState:
         """The state with a break in its stream: see `jaxper.cut`."""

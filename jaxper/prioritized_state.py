@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxper import axis, ring, strata, sum_tree
+from jaxper import axis, ring, stats, strata, sum_tree
 from jaxper._report import reported
 from jaxper._xla import apart, computed_once, known_late
 from jaxper.importance import importance_weights, normalised_weights
@@ -43,6 +43,21 @@ class PrioritizedState(NamedTuple):
     stored: Array  # int32 [], slots that hold an item
     tree: sum_tree.SumTree  # one leaf per slot
     storage: Any  # what the view keeps of the items: `Rows`, or a `Stream`
+
+
+def init(replay: PrioritizedReplay, item: Any, alpha: Array, discount: Any) -> PrioritizedState:
+    """An empty state; alpha and discount are float32 [], the latter () under most views."""
+    return PrioritizedState(
+        next_id=jnp.zeros((), jnp.uint32),
+        max_priority=jnp.ones((), jnp.float32),
+        alpha=alpha,
+        rejected=jnp.zeros((), jnp.uint32),
+        stale=jnp.zeros((), jnp.uint32),
+        discount=discount,
+        stored=jnp.zeros((), jnp.int32),
+        tree=sum_tree.init(replay.capacity, minimum=replay.normalize == "buffer"),
+        storage=replay.view.init(item, replay.capacity),
+    )
 
 
 @partial(jax.jit, inline=True)
@@ -156,6 +171,17 @@ def probabilities(
 ) -> Array:
     """The chance of each of the ids, uint32 [B], to be one draw; float32 [B]."""
     return _fraction(_leaves_of(replay, state, ids), sum_tree.total(state.tree), axis_name)
+
+
+def stats_of(replay: PrioritizedReplay, state: PrioritizedState) -> stats.Stats:
+    """Scalars for logging."""
+    return stats.Stats(
+        fill=state.stored.astype(jnp.float32) / replay.capacity,
+        max_priority=state.max_priority,
+        rejected=state.rejected,
+        stale=state.stale,
+        **stats.of_tree(state.tree),
+    )
 
 
 def _leaves_of(replay: PrioritizedReplay, state: PrioritizedState, ids: Array) -> Array:

@@ -2,9 +2,7 @@
 
 The tree is wide: every node has `GROUP` children that lie side by side in one row, so a descent
 gathers one row per level, and a million leaves are five rows deep. Every function is pure; under
-donation the writes happen in place.
-
-For users are `init`, `set`, `get`, `total`, `minimum` and `find`; the rest is for the replays.
+donation the writes happen in place. What is not in `__all__` is for the replays.
 """
 
 import dataclasses

@@ -4,11 +4,11 @@ import dataclasses
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxper import _check_state, _checks, axis, ring, stats, stream, sum_tree, uniform_state, views
+from jaxper import _check_state, _checks, axis, ring, stream, uniform_state, views
+from jaxper.stats import Stats
 from jaxper.uniform_state import UniformState
 from jaxper.views import Items, Sample, View
 
@@ -60,13 +60,7 @@ class UniformReplay:
         Raises:
           ValueError: the item has no array or does not suit the view.
         """
-        return UniformState(
-            next_id=jnp.zeros((), jnp.uint32),
-            discount=self.view.init_discount(discount),
-            stored=jnp.zeros((), jnp.int32),
-            tree=() if isinstance(self.view, Items) else sum_tree.init(self.capacity),
-            storage=self.view.init(item, self.capacity),
-        )
+        return uniform_state.init(self, item, self.view.init_discount(discount))
 
     def add(
         self,
@@ -87,7 +81,8 @@ class UniformReplay:
             that are False are stored, but no draw starts there.
 
         Raises:
-          ValueError: a leaf is not of the structure, shape or dtype given to `init`.
+          ValueError: a leaf is not of the structure, shape or dtype given to `init`, there are more
+            rows than the capacity, or the mask is not one bool per row.
         """
         if isinstance(self.view, Items):
             priorities = None
@@ -159,24 +154,10 @@ class UniformReplay:
         axis_name = _checks.axis(axis_name)
         return uniform_state.probabilities(self, state, _checks.ids(ids), axis_name)
 
-    def stats(self, state: UniformState) -> stats.Stats:
+    def stats(self, state: UniformState) -> Stats:
         """Scalars for logging, as of a prioritized replay whose live leaves are all 1."""
         _check_state.fits(UniformState, self, state)
-        size = self.size(state)
-        total = size.astype(jnp.float32)
-        one = jnp.minimum(total, 1)
-        return stats.Stats(
-            size=size,
-            fill=state.stored.astype(jnp.float32) / self.capacity,
-            total=total,
-            mean=one,
-            smallest=one,
-            largest=one,
-            effective_sample_size=total,
-            max_priority=jnp.ones((), jnp.float32),
-            rejected=jnp.zeros((), jnp.uint32),
-            stale=jnp.zeros((), jnp.uint32),
-        )
+        return uniform_state.stats_of(self, state)
 
     def cut(self, state: UniformState) -> UniformState:
         """The state with a break in its stream: see `jaxper.cut`."""

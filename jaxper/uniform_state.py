@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxper import axis, ring, strata, sum_tree, views
+from jaxper import axis, ring, stats, strata, sum_tree, views
 from jaxper._xla import computed_once
 from jaxper.views import Sample
 
@@ -30,6 +30,17 @@ class UniformState(NamedTuple):
     stored: Array  # int32 [], slots that hold an item
     tree: Any  # a SumTree with a leaf of 1 per live slot; () where all stored items are live
     storage: Any  # what the view keeps of the items: `Rows`, or a `Stream`
+
+
+def init(replay: UniformReplay, item: Any, discount: Any) -> UniformState:
+    """An empty state; discount is float32 [], or () under most views."""
+    return UniformState(
+        next_id=jnp.zeros((), jnp.uint32),
+        discount=discount,
+        stored=jnp.zeros((), jnp.int32),
+        tree=() if isinstance(replay.view, views.Items) else sum_tree.init(replay.capacity),
+        storage=replay.view.init(item, replay.capacity),
+    )
 
 
 @partial(jax.jit, inline=True)
@@ -93,3 +104,21 @@ def probabilities(
         live &= sum_tree.get(state.tree, ring.slot_of(ids, replay.capacity)) > 0
     draws = jnp.maximum(size(state), 1).astype(jnp.float32) * axis.shards(axis_name)
     return live.astype(jnp.float32) / draws
+
+
+def stats_of(replay: UniformReplay, state: UniformState) -> stats.Stats:
+    """Scalars for logging, as of leaves of 1."""
+    total = size(state).astype(jnp.float32)
+    one = jnp.minimum(total, 1)
+    return stats.Stats(
+        size=size(state),
+        fill=state.stored.astype(jnp.float32) / replay.capacity,
+        total=total,
+        mean=one,
+        smallest=one,
+        largest=one,
+        effective_sample_size=total,
+        max_priority=jnp.ones((), jnp.float32),
+        rejected=jnp.zeros((), jnp.uint32),
+        stale=jnp.zeros((), jnp.uint32),
+    )

@@ -1,4 +1,8 @@
-"""What a draw returns: the sample, and the view that builds its items from what is stored."""
+"""What a draw returns: the sample, and the view that builds its items from what is stored.
+
+A replay calls its view for `init` and `init_discount` (what the state holds of it), `check` and
+`write` (of an add), and `read` (of a draw). What a stream asks of its views stands in `stream`.
+"""
 
 import dataclasses
 from functools import partial
