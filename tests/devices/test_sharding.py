@@ -233,3 +233,19 @@ def test_the_callers_arrays_survive_donation():
     step = sharding.data_parallel(partial(train_step, REPLAYS[2]), MESH)
     step(copy, empty(REPLAYS[2]), KEYS[0])
     assert float(params) == 1
+
+
+@pytest.mark.parametrize("replay", REPLAYS, ids=repr)
+def test_one_replay_for_all_devices_of_an_explicit_mesh(replay):
+    """It takes what is whole on each device, and is what it would be on one."""
+    state = replay.init(ITEM if isinstance(replay.view, Items) else STEP)
+
+    def step(state, key):
+        state = add(replay, state, key)
+        sample = replay.sample(state, key, BATCH)
+        return replay.update_priorities(state, sample.ids, 1 + sample.probabilities), sample
+
+    alone = jax.jit(step)(state, KEYS[0])
+    with jax.set_mesh(MESH):
+        beside = jax.jit(step)(jax.device_put(state, jax.P()), jax.device_put(KEYS[0], jax.P()))
+    chex.assert_trees_all_close(*map(jax.device_get, (alone, beside)), rtol=1e-6)
