@@ -1,7 +1,9 @@
 """The state of a `PrioritizedReplay`, and the pure functions of it that the replay's methods call.
 
-Arguments have been checked when they come here. Each function is jitted `inline`: called from
-Python it is one program, and inside of another it leaves no nested call.
+Arguments have been checked when they come here. To a gradient a state is a constant, and so is
+what is written to it: JAX would else carry tangents through each level of the tree. Each function
+is jitted `inline`: called from Python it is one program, and inside of another it leaves no nested
+call.
 """
 
 from __future__ import annotations
@@ -69,6 +71,7 @@ def add(
     mask: Array | None,
 ) -> PrioritizedState:
     """The state with items, leaves [B, ...], priorities, float32 [B], and mask, bool [B]."""
+    state, items, priorities = jax.lax.stop_gradient((state, items, priorities))
     storage, changes = replay.view.write(state.storage, state.next_id, state.stored, items, mask)
     unseen = jnp.maximum(state.max_priority, 1)  # it is below 1 after a reset to less
     if priorities is None:
@@ -127,6 +130,7 @@ def update(
     """The state after new priorities, float32 [B], of ids, uint32 [B]; mask is bool [B]."""
     if not ids.size:
         return state
+    state, priorities = jax.lax.stop_gradient((state, priorities))
     kept = jnp.ones(ids.shape, bool) if mask is None else mask
     priorities, _ = computed_once(ids, priorities)
     good = is_priority(priorities)

@@ -46,6 +46,7 @@ def init(replay: UniformReplay, item: Any, discount: Any) -> UniformState:
 @partial(jax.jit, inline=True)
 def add(replay: UniformReplay, state: UniformState, items: Any, mask: Array | None) -> UniformState:
     """The state with items, leaves [B, ...]; mask is bool [B]."""
+    state, items = jax.lax.stop_gradient((state, items))
     storage, changes = replay.view.write(state.storage, state.next_id, state.stored, items, mask)
     tree = state.tree
     if tree != ():
