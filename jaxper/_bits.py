@@ -1,5 +1,7 @@
 """The bits of numbers as unsigned integers: moved as floats, XLA may change those of a NaN."""
 
+import dataclasses
+from functools import partial
 from typing import Any
 
 import jax
@@ -7,12 +9,62 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+_FLOATS = (np.float16, np.float32, np.float64)
 _UNSIGNED = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}  # by bytes
 
 
 def has_bytes(dtype: Any) -> bool:
     """Whether numbers of this dtype are whole bytes that JAX can take for integers."""
-    return dtype.kind in "biuf" or dtype == jnp.bfloat16
+    return dtype.kind in "biu" or dtype in _FLOATS or _is_short_float(dtype)
+
+
+def _is_short_float(dtype: Any) -> bool:
+    """A bfloat16 or one of the floats of 8 bits; some that a CPU has no operations for."""
+    if dtype in _FLOATS or not jnp.issubdtype(dtype, jnp.floating):
+        return False
+    return jnp.finfo(dtype).bits == 8 * dtype.itemsize
+
+
+@partial(jax.tree_util.register_dataclass, data_fields=["bits"], meta_fields=["dtype"])
+@dataclasses.dataclass(frozen=True)
+class Bits:
+    """An array of short floats, stored as its bits.
+
+    Else XLA would widen all of it on a CPU before it writes a row.
+    """
+
+    bits: Array  # uint8 or uint16
+    dtype: Any  # of the numbers
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """That of the array."""
+        return self.bits.shape
+
+
+def stored(leaves: Any) -> Any:
+    """A pytree of arrays as it is stored: of short floats `Bits`."""
+    return jax.tree.map(
+        lambda leaf: Bits(of(leaf), leaf.dtype) if _is_short_float(leaf.dtype) else leaf, leaves
+    )
+
+
+def given(leaves: Any) -> Any:
+    """What `stored` makes of these: arrays of their own dtypes again."""
+    return jax.tree.map(
+        lambda leaf: to(leaf.dtype, leaf.bits) if _is_bits(leaf) else leaf, leaves, is_leaf=_is_bits
+    )
+
+
+def specs(leaves: Any) -> Any:
+    """Shapes and dtypes of what was `stored`."""
+    return jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), leaves, is_leaf=_is_bits
+    )
+
+
+def _is_bits(node: Any) -> bool:
+    return isinstance(node, Bits)
 
 
 def of(values: Array) -> Array:

@@ -9,25 +9,26 @@ from jaxper import _checks
 from jaxper.timestep import TimeStep
 
 
-def item_spec(item: Any) -> Any:
-    """Shape and dtype of each leaf of one item."""
-    spec = jax.tree_util.tree_map_with_path(_spec_of, item)
+def item_spec(item: Any, name: str = "item") -> Any:
+    """Shape and dtype of each leaf of one item, or of a batch that errors call `name`."""
+    spec = jax.tree_util.tree_map_with_path(
+        lambda path, leaf: _spec_of(f"{name}{jax.tree_util.keystr(path)}", leaf), item
+    )
     if not jax.tree.leaves(spec):
         raise ValueError(f"an item needs at least one array, got {item!r}")
     for path, leaf in jax.tree_util.tree_leaves_with_path(spec):
         if jnp.issubdtype(leaf.dtype, jax.dtypes.extended):
             raise ValueError(
-                f"item{jax.tree_util.keystr(path)} must be of numbers or bools, got {leaf.dtype}; "
-                f"of random keys store jax.random.key_data(keys)"
+                f"{name}{jax.tree_util.keystr(path)} must be of numbers or bools, "
+                f"got {leaf.dtype}; of random keys store jax.random.key_data(keys)"
             )
     return spec
 
 
-def _spec_of(path: Any, leaf: Any) -> jax.ShapeDtypeStruct:
+def _spec_of(name: str, leaf: Any) -> jax.ShapeDtypeStruct:
     try:
         return jax.eval_shape(lambda array: array, leaf)
-    except TypeError:
-        name = f"item{jax.tree_util.keystr(path)}"
+    except (OverflowError, TypeError):
         raise ValueError(f"{name} must be an array, got {leaf!r}; write jnp.asarray(...)") from None
 
 
@@ -63,7 +64,7 @@ def rows(name: str, batch: Any, storage: Any, letter: str) -> int:
     """
     _same_structure(name, batch, "given to init", storage)
     count = None
-    leaves = jax.tree_util.tree_leaves_with_path(item_spec(batch))
+    leaves = jax.tree_util.tree_leaves_with_path(item_spec(batch, name))
     for (path, got), stored in zip(leaves, jax.tree.leaves(storage), strict=True):
         leaf = f"{name}{jax.tree_util.keystr(path)}"
         _check_shape(leaf, got, stored, count, letter)
@@ -76,8 +77,9 @@ def rows(name: str, batch: Any, storage: Any, letter: str) -> int:
 def stack(stack: Any, observation: Any, leading: tuple[int, ...], axis: int) -> None:
     """Leaves of `stack` are those of `observation` with one axis more, `axis` after the leading."""
     _same_structure("observation", observation, "of stack", stack)
-    olds = jax.tree_util.tree_leaves_with_path(item_spec(stack))
-    for (path, old), new in zip(olds, jax.tree.leaves(item_spec(observation)), strict=True):
+    olds = jax.tree_util.tree_leaves_with_path(item_spec(stack, "stack"))
+    news = jax.tree.leaves(item_spec(observation, "observation"))
+    for (path, old), new in zip(olds, news, strict=True):
         leaf = jax.tree_util.keystr(path)
         if new.shape[: len(leading)] != leading:
             raise ValueError(

@@ -179,7 +179,10 @@ def integer(name: str, value: Any) -> int:
 
 def real(name: str, values: ArrayLike) -> Array:
     """Integers or floats of any shape."""
-    array = jnp.asarray(values)
+    try:
+        array = jnp.asarray(values)
+    except (OverflowError, TypeError, ValueError):
+        raise ValueError(f"{name} must be numbers, got {values!r}") from None
     if not is_real(array.dtype):
         complex_hint = "; write jnp.abs" if jnp.iscomplexobj(array) else ""
         raise ValueError(f"{name} must be real, got {array.dtype}{complex_hint}")

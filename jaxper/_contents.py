@@ -56,7 +56,8 @@ def _filled(arrays: dict[str, np.ndarray], capacity: int) -> dict[str, Any]:
 
 def _range(values: np.ndarray) -> str:
     """One number, or the smallest and the largest."""
-    low, high = f"{values.min():g}", f"{values.max():g}"
+    form = "g" if values.dtype.kind == "f" else "d"
+    low, high = (format(value, form) for value in (values.min(), values.max()))
     return low if low == high else f"{low} to {high}"
 
 

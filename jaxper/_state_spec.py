@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 
+from jaxper import _bits
 from jaxper.stream import Stream
 from jaxper.timestep import TimeStep
 
@@ -30,7 +31,8 @@ def item_of(state: State) -> Any:
     outer = storage.flags.ndim
 
     def one(leaves: Any) -> Any:
-        return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[outer:], x.dtype), leaves)
+        specs = _bits.specs(leaves)
+        return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[outer:], x.dtype), specs)
 
     flag = jax.ShapeDtypeStruct((), jnp.bool_)
     return TimeStep(

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxper import _check_items, _checks, stream
+from jaxper import _bits, _check_items, _checks, stream
 from jaxper.stream import Stream
 
 PADDINGS = ("repeat", "zeros")
@@ -35,9 +35,11 @@ def read(
     frames = stream.read(stored.observation, at, envs[:, None])
     if pad == "zeros":
         before = back > since_first[:, None]
-        frames = jax.tree.map(
-            lambda leaf: jnp.where(expanded(before, leaf), jnp.zeros_like(leaf), leaf), frames
+        bits = jax.tree.map(
+            lambda leaf: jnp.where(expanded(before, leaf), jnp.zeros_like(leaf), leaf),
+            _bits.stored(frames),
         )
+        frames = _bits.given(bits)
     return jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 1, _axis(axis, leaf.ndim, 1)), frames)
 
 

@@ -32,7 +32,7 @@ class Rows:
     """Items, one per slot."""
 
     words: Array  # uint32 [capacity, words of the small leaves]
-    large: tuple[Array, ...]  # [capacity, ...] of each large leaf
+    large: tuple[Any, ...]  # [capacity, ...] of each large leaf, some as `Bits`
     leaves: tuple[jax.ShapeDtypeStruct, ...]  # of one item
     structure: Any  # of the pytree that these leaves make up
 
@@ -43,8 +43,8 @@ def init(spec: Any, capacity: int) -> Rows:
     leaves = tuple(jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in leaves)
     return Rows(
         words=jnp.zeros((capacity, sum(map(_width, leaves))), jnp.uint32),
-        large=tuple(
-            jnp.zeros((capacity, *leaf.shape), leaf.dtype) for leaf in leaves if not _width(leaf)
+        large=_bits.stored(
+            tuple(jnp.zeros((capacity, *x.shape), x.dtype) for x in leaves if not _width(x))
         ),
         leaves=leaves,
         structure=structure,
@@ -64,21 +64,21 @@ def write(rows: Rows, slots: Array, items: Any) -> Rows:
     """`rows` with items, leaves [B, ...], at `slots`, uint32 [B], no slot twice but `NO_SLOT`."""
     given = [jnp.asarray(leaf) for leaf in jax.tree.leaves(items)]
     small = [_packed(leaf) for leaf, spec in zip(given, rows.leaves, strict=True) if _width(spec)]
-    large = [leaf for leaf, spec in zip(given, rows.leaves, strict=True) if not _width(spec)]
+    large = tuple(leaf for leaf, spec in zip(given, rows.leaves, strict=True) if not _width(spec))
     words = jnp.concatenate(small, axis=1) if small else rows.words[: len(slots)]
     return dataclasses.replace(
         rows,
         words=_xla.scattered(rows.words, slots, words),
-        large=tuple(
-            _scatter_large(stored, slots, new)
-            for stored, new in zip(rows.large, large, strict=True)
+        large=jax.tree.map(
+            lambda stored, new: _scatter_large(stored, slots, new), rows.large, _bits.stored(large)
         ),
     )
 
 
 def read(rows: Rows, slots: Array) -> Any:
     """The items at `slots`, int32 [B] in [0, capacity); constants to a gradient."""
-    large = iter([_gather_large(array, slots) for array in rows.large])
+    large = jax.tree.map(lambda array: _gather_large(array, slots), rows.large)
+    large = iter(_bits.given(large))
     small = [spec for spec in rows.leaves if _width(spec)]
     words = iter(_words_of(rows.words, slots, tuple(map(_width, small))))
     leaves = [_unpacked(next(words), spec) if _width(spec) else next(large) for spec in rows.leaves]

@@ -18,7 +18,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxper import _check_items, _checks, _xla, flags, ring
+from jaxper import _bits, _check_items, _checks, _xla, flags, ring
 from jaxper.timestep import TimeStep
 
 if TYPE_CHECKING:
@@ -29,9 +29,9 @@ if TYPE_CHECKING:
 class Stream(NamedTuple):
     """What is stored of the steps; `rows` is capacity / num_envs."""
 
-    observation: Any  # leaves [rows, num_envs, ...]
+    observation: Any  # leaves [rows, num_envs, ...], some as `Bits`
     action: Any  # likewise
-    reward: Array  # likewise, any real dtype
+    reward: Any  # likewise, any real dtype
     extras: Any  # likewise
     flags: Array  # uint8 [rows, num_envs], see `flags`
     count: Any  # uint32 [num_envs], where periods are counted: the count of the newest row; or ()
@@ -43,7 +43,8 @@ def init(view: Transitions | Sequences, item: Any, capacity: int) -> Stream:
     shape = (capacity // view.num_envs, view.num_envs)
 
     def empty(spec: Any) -> Any:
-        return jax.tree.map(lambda leaf: jnp.zeros((*shape, *leaf.shape), leaf.dtype), spec)
+        zeros = jax.tree.map(lambda leaf: jnp.zeros((*shape, *leaf.shape), leaf.dtype), spec)
+        return _bits.stored(zeros)
 
     return Stream(
         observation=empty(item.observation),
@@ -81,7 +82,7 @@ def check(
         )
     flag = jax.ShapeDtypeStruct(stream.flags.shape, jnp.bool_)
     expected = TimeStep(stream.observation, stream.action, stream.reward, flag, flag, stream.extras)
-    rows = _check_items.rows("steps", steps, expected, "T")
+    rows = _check_items.rows("steps", steps, _bits.specs(expected), "T")
     most, num_envs = stream.flags.shape
     if rows > most:
         raise ValueError(
@@ -98,7 +99,7 @@ def read(leaves: Any, rows: Array, envs: Array) -> Any:
     for array in arrays:  # each waits for the one before, see `computed_once`
         value, scratch = _xla.read(scratch, array, rows, envs)
         values.append(value)
-    return jax.tree.unflatten(structure, values)
+    return _bits.given(jax.tree.unflatten(structure, values))
 
 
 def place(stream: Stream, slots: Array) -> tuple[Array, Array]:
@@ -139,7 +140,7 @@ def write(
     rows = moved(stream, newest, np.arange(1, len(bits) + 1))
 
     def put(leaves: Any, new: Any) -> Any:
-        return ring.write(leaves, rows, new)
+        return ring.write(leaves, rows, _bits.stored(new))
 
     bits |= flags.mark(starts, flags.START)
     stream = Stream(

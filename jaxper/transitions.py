@@ -9,7 +9,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxper import _check_items, _checks, flags, frames, stream
+from jaxper import _bits, _check_items, _checks, flags, frames, stream
 from jaxper.stream import Stream
 from jaxper.timestep import Transition
 
@@ -92,7 +92,8 @@ class Transitions:
         """An empty stream; `item` is one step of one environment, a `TimeStep`."""
         empty = stream.init(self, item, capacity)
         if self.frame_stack > 1:
-            for path, leaf in jax.tree_util.tree_leaves_with_path(empty.observation):
+            specs = _bits.specs(empty.observation)
+            for path, leaf in jax.tree_util.tree_leaves_with_path(specs):
                 name = jax.tree_util.keystr(path)
                 _check_items.axis_fits(self.stack_axis, leaf.ndim - 2, name)
         return empty

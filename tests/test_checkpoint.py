@@ -1,5 +1,6 @@
 """Checkpoints come back bit for bit, whole or with a clear error; kills lose nothing."""
 
+import dataclasses
 import gc
 import os
 import signal
@@ -10,6 +11,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -20,9 +22,11 @@ from jaxper import (
     Items,
     PrioritizedReplay,
     Sequences,
+    TimeStep,
     Transitions,
     UniformReplay,
     checkpoint,
+    resize,
     sharding,
 )
 
@@ -475,6 +479,7 @@ def test_the_table_of_a_checkpoint(tmp_path):
 def test_the_table_reads_no_items(tmp_path, monkeypatch):
     replay, state = small()
     states = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), state)
+    states = states._replace(stale=jnp.array([1_234_567, 2**32 - 1], jnp.uint32))
     checkpoint.save(tmp_path, replay, states)
     read, names = checkpoint._store.read, []
     monkeypatch.setattr(
@@ -486,6 +491,25 @@ def test_the_table_reads_no_items(tmp_path, monkeypatch):
     words = [line.split() for line in table.split("\n")]
     assert ["replays", "2"] in words
     assert ["live", "6"] in words
+    assert ["stale", "1234567", "to", "4294967295"] in words
+
+
+@pytest.mark.parametrize("dtype", ["bfloat16", "float8_e4m3fn"])
+def test_short_floats_of_a_stream_come_back(tmp_path, dtype):
+    flags = jnp.zeros((5, 1), bool)
+    observation = jnp.arange(10, dtype=dtype).reshape(5, 1, 2)
+    steps = TimeStep(observation, flags, jnp.zeros((5, 1)), flags, flags)
+    step = jax.tree.map(lambda leaf: leaf[0, 0], steps)
+    replay = PrioritizedReplay(6, view=Transitions(1))
+    state = replay.add(replay.init(step), steps)
+    checkpoint.save(tmp_path, replay, state)
+    chex.assert_trees_all_equal(checkpoint.restore(tmp_path, replay, step), state)
+    with pytest.raises(ValueError, match=rf"item.observation: saved {dtype}\[2\]"):
+        checkpoint.restore(tmp_path, replay, step._replace(observation=jnp.zeros(2)))
+    grown = resize(replay, state, 8)
+    replay = dataclasses.replace(replay, capacity=8)
+    drawn = replay.get(grown, jnp.arange(2, 4)).observation
+    chex.assert_trees_all_equal(drawn, observation[2:4, 0])
 
 
 def test_the_table_of_what_is_no_checkpoint_is_one_line(tmp_path):

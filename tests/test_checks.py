@@ -98,6 +98,10 @@ def test_arguments_per_row():
         jax.jit(lambda alpha: replay.init(ITEM, alpha=alpha))(jnp.ones(3))
     with pytest.raises(ValueError, match=r"beta must be one number, shape \(\)"):
         replay.sample(state, jax.random.key(0), 2, beta=jnp.ones(2))
+    with pytest.raises(ValueError, match=r"beta must be numbers, got None"):
+        replay.sample(state, jax.random.key(0), 2, beta=None)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match=r"priorities must be numbers, got 'x'"):
+        replay.add(state, GOOD, priorities="x")  # pyright: ignore[reportArgumentType]
     with pytest.raises(ValueError, match=r"priority must be one number, shape \(\)"):
         replay.reset_priorities(state, jnp.ones(16))
     with pytest.raises(ValueError, match=r"an item needs at least one array"):
@@ -113,6 +117,10 @@ def test_what_is_no_array_is_no_item():
     replay = UniformReplay(4)
     with pytest.raises(ValueError, match=r"item\['name'\] must be an array, got 'x'"):
         replay.init({"name": "x"})
+    with pytest.raises(ValueError, match=r"item\['name'\] must be an array, got 1099511627776"):
+        replay.init({"name": 2**40})
+    with pytest.raises(ValueError, match=r"items\['name'\] must be an array, got 'x'"):
+        replay.add(replay.init({"name": 1}), {"name": "x"})
 
 
 @pytest.mark.parametrize("shape", [(), (6,)])

@@ -25,9 +25,11 @@ def one_turn_or_none(go, function, *carry):
 
 def learning_at_times(replay, params, state, time, key):
     state = linear.add(replay, state)
-    return one_turn_or_none(
-        time % EVERY == 0, lambda *carry: linear.learn(replay, *carry, key), params, state
-    )
+
+    def learn(params, state):
+        return linear.learn(replay, params, state, key)
+
+    return one_turn_or_none(time % EVERY == 0, learn, params, state)
 
 
 def adding_at_times(replay, params, state, time, key):
@@ -39,7 +41,7 @@ def adding_at_times(replay, params, state, time, key):
 
 def learning_often(replay, params, state, time, key):
     def update(carry, key):
-        return linear.learn(replay, *carry, key), None
+        return linear.learn(replay, carry[0], carry[1], key), None
 
     carry = params, linear.add(replay, state)
     return jax.lax.scan(update, carry, jax.random.split(key, EVERY))[0]

@@ -5,9 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxper import PrioritizedReplay, UniformReplay, rows
+from jaxper import Items, PrioritizedReplay, Sequences, TimeStep, Transitions, UniformReplay, rows
 
-DTYPES = ["bool", "uint8", "int8", "uint16", "float16", "bfloat16", "int32", "uint32", "float32"]
+SHORT_FLOATS = ["bfloat16", "float8_e4m3fn", "float8_e5m2"]
+DTYPES = ["bool", "uint8", "int8", "uint16", "float16", "int32", "uint32", "float32", *SHORT_FLOATS]
 SHAPES = [(), (3,), (0,), (2, 5), (1, 1, 1)]
 
 
@@ -31,6 +32,7 @@ def test_items_come_back_bit_for_bit(shape, count):
     items = {name: random_leaf(generator, 7, shape, name) for name in DTYPES}
     items["complex"] = (np.arange(7) * 1j).astype(np.complex64)
     items["large"] = generator.integers(0, 256, (7, 33, 33), np.uint8)
+    items |= {f"large {name}": random_leaf(generator, 7, (1, 1025), name) for name in SHORT_FLOATS}
     replay = UniformReplay(8)
     state = replay.add(replay.init(jax.tree.map(lambda leaf: leaf[0], items)), items)
     ids = np.resize(np.arange(7), count)
@@ -39,6 +41,46 @@ def test_items_come_back_bit_for_bit(shape, count):
         leaf = leaf[ids]
         assert (found[name].shape, found[name].dtype) == (leaf.shape, leaf.dtype), name
         assert bits(found[name]) == bits(leaf), name
+
+
+@pytest.mark.parametrize("view", [Transitions(2, frame_stack=2, padding="zeros"), Sequences(2, 2)])
+def test_streams_come_back_bit_for_bit(view):
+    generator = np.random.default_rng(0)
+    leaves = {name: random_leaf(generator, 12, (3,), name).reshape(6, 2, 3) for name in DTYPES}
+    flag = np.zeros((6, 2), bool)
+    steps = TimeStep(leaves, np.zeros((6, 2), np.int32), flag.astype(np.float32), flag, flag)
+    replay = PrioritizedReplay(16, view=view)
+    state = replay.init(jax.tree.map(lambda leaf: leaf[0, 0], steps))
+    found = replay.get(replay.add(state, steps), np.arange(2, 8, dtype=np.int32))
+    drawn = found.observation if isinstance(view, Transitions) else found.steps.observation
+    for name, leaf in leaves.items():
+        flat = leaf.reshape(12, 3)
+        # The environments take turns: its neighbour in time is two slots on, or two back.
+        first = flat[:6] if isinstance(view, Transitions) else flat[2:8]
+        expected = np.stack([first, flat[2:8] if isinstance(view, Transitions) else flat[4:10]], 1)
+        assert (drawn[name].shape, drawn[name].dtype) == (expected.shape, leaf.dtype), name
+        assert bits(drawn[name]) == bits(expected), name
+
+
+@pytest.mark.parametrize("dtype", SHORT_FLOATS)
+def test_short_floats_are_not_widened(dtype):
+    """A CPU has no operations for some of them, so XLA would widen the whole array at each add."""
+    flag, number = (jax.ShapeDtypeStruct((), kind) for kind in (jnp.bool_, jnp.float32))
+    large = jax.ShapeDtypeStruct((1024,), dtype)
+    step = TimeStep(large, number, number, flag, flag)
+    stream = Transitions(num_envs=4)
+    for view, item, leading in ((Items(), large, (4,)), (stream, step, (1, 4))):
+        replay = UniformReplay(1024, view=view)
+        rows = jax.eval_shape(
+            lambda item, leading=leading: jax.tree.map(
+                lambda leaf: jnp.zeros((*leading, *leaf.shape), leaf.dtype), item
+            ),
+            item,
+        )
+        state, add = jax.eval_shape(replay.init, item), jax.jit(replay.add, donate_argnums=0)
+        memory = add.lower(state, rows).compile().memory_analysis()
+        assert memory is not None
+        assert memory.temp_size_in_bytes < 100_000
 
 
 def test_64_bit_leaves_come_back_bit_for_bit():
