@@ -87,14 +87,20 @@ def learn_first(replay: Any) -> Callable:
     return run
 
 
+def learn(
+    replay: Any, state: Any, key: Any, axis_name: Any = None, batch_size: int = BATCH
+) -> tuple[Any, jaxper.Sample]:
+    """Sample, and update the priorities with an error of what was drawn."""
+    sample = replay.sample(state, key, batch_size, axis_name=axis_name)
+    reward = sample.items["reward"] if isinstance(sample.items, dict) else sample.items.reward
+    return replay.update_priorities(state, sample.ids, jnp.abs(reward)), sample
+
+
 def step(replay: Any, axis_name: Any = None, batch_size: int = BATCH) -> Callable:
-    """Add, sample, and update the priorities with an error of what was drawn."""
+    """Add and learn."""
 
     def run(state: Any, items: Any, key: Any) -> tuple[Any, jaxper.Sample]:
-        state = replay.add(state, items)
-        sample = replay.sample(state, key, batch_size, axis_name=axis_name)
-        reward = sample.items["reward"] if isinstance(sample.items, dict) else sample.items.reward
-        return replay.update_priorities(state, sample.ids, jnp.abs(reward)), sample
+        return learn(replay, replay.add(state, items), key, axis_name, batch_size)
 
     return run
 
@@ -108,6 +114,22 @@ def scanned(replay: Any) -> Callable:
             return state, jnp.mean(sample.weights * sample.items["reward"])
 
         return jax.lax.scan(body, state, (items, keys))
+
+    return run
+
+
+def learning_at_times(replay: Any) -> Callable:
+    """Many adds in one program, and at every fourth a draw and an update."""
+
+    def run(state: Any, items: Any, keys: Any) -> tuple[Any, Any]:
+        def body(state: Any, inputs: Any) -> tuple[Any, Any]:
+            turn, items, key = inputs
+            state, turns = replay.add(state, items), jnp.where(turn % 4 == 0, 1, 0)
+            return jax.lax.fori_loop(
+                0, turns, lambda _, state: learn(replay, state, key)[0], state
+            ), None
+
+        return jax.lax.scan(body, state, (jnp.arange(len(keys)), items, keys))
 
     return run
 
@@ -165,6 +187,9 @@ def steps() -> Iterator[Case]:
     keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 10))
     arguments = (state, rows(VECTORS, 10, ADDED), keys)
     yield Case("10 steps in a scan", 26, scanned(replay), arguments, state, loops=1)
+    yield Case(
+        "10 adds in a scan, learning at 3", 31, learning_at_times(replay), arguments, state, loops=2
+    )
     stream = PrioritizedReplay(CAPACITY, view=Transitions(num_envs=16, n_step=3))
     state = jax.eval_shape(stream.init, STEP)
     arguments = (state, rows(STEP, ADDED // 16, 16), KEY)
