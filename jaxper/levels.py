@@ -36,6 +36,7 @@ def refresh(
     leaves: Array,
     groups: Array,
     reduces: Sequence[Reduce],
+    known: Array,
 ) -> list[tuple[Array, ...]]:
     """The `parents` of `leaves` by one or two reductions after a write to their rows `groups`.
 
@@ -45,13 +46,14 @@ def refresh(
       leaves: float32 [groups, GROUP].
       groups: uint32 [B].
       reduces: the reductions.
+      known: float32 [], known before the write, but not to XLA.
     """
     below = [leaves] * len(reduces)
     written: list[tuple[Array, ...]] = [()] * len(reduces)
     rows = [groups] * len(reduces)
     if len(reduces) > 1 and parents[0]:
         # Known to be the same rows, a CPU would gather them for both, and fuse with neither.
-        rows[1] = known_late(groups, parents[0][-1][0, 0])
+        rows[1] = known_late(groups, known)
     for stored in zip(*parents, strict=True):
         reduced = [
             reduce(_rows_on_a_gpu(level, row))

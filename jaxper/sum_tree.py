@@ -228,7 +228,7 @@ def _put(
     parents, reduces = [tree.sums], [levels.total]
     if tree.minima is not None:
         parents, reduces = [*parents, tree.minima], [*reduces, levels.smallest]
-    sums, *minima = levels.refresh(values, parents, leaves, groups, reduces)
+    sums, *minima = levels.refresh(values, parents, leaves, groups, reduces, _ready(tree))
     reads = [(leaves, *stored)[-1][0, 0] for stored in (sums, *minima)]
     late = [after(number, *reads) for number in (tree.live + change, *numbers)]
     live, *late = jax.lax.optimization_barrier(late)  # else a GPU reads the levels at each use

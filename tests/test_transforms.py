@@ -195,6 +195,18 @@ def test_nothing_is_copied_under_donation(replay, step):
     assert temporary_bytes(in_a_loop(side_by_side(step)), replay, states) < MANY * 20_000
 
 
+def test_the_highest_levels_are_not_copied_under_vmap():
+    """Each takes 16 kB at most: so much is beneath what the test above sees."""
+    replay, replays = PrioritizedReplay(2**20, normalize="buffer"), 4
+    states = jax.eval_shape(jax.vmap(lambda _: init(replay)), jnp.arange(replays))
+
+    def step(replay, states, key):
+        keys = jax.random.split(key, replays)
+        return jax.vmap(lambda state, key: add_first(replay, state, key))(states, keys)
+
+    assert temporary_bytes(in_a_loop(step), replay, states) < 80_000
+
+
 @pytest.mark.parametrize(
     "replay", [REPLAYS[0], UniformReplay(4 * CAPACITY, view=Transitions(num_envs=4))], ids=repr
 )
