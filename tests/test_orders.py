@@ -71,11 +71,16 @@ def all_in_the_loss(replay, params, state, time, key):
     return params - slope, state
 
 
-@pytest.mark.parametrize("view", [Items(), linear.STREAM], ids=["items", "stream"])
 @pytest.mark.parametrize(
-    "step",
-    [learning_at_times, adding_at_times, learning_often, two_draws, all_in_the_loss],
-    ids=lambda f: f.__name__,
+    ("step", "view"),
+    [
+        (learning_at_times, Items()),
+        (learning_at_times, linear.STREAM),
+        (adding_at_times, linear.STREAM),
+        (learning_often, Items()),
+        (two_draws, Items()),
+        (all_in_the_loss, Items()),
+    ],
 )
 def test_in_place(step, view):
     replay = PrioritizedReplay(CAPACITY, view=view)

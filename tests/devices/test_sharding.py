@@ -235,10 +235,10 @@ def test_the_callers_arrays_survive_donation():
     assert float(params) == 1
 
 
-@pytest.mark.parametrize("replay", REPLAYS, ids=repr)
-def test_one_replay_for_all_devices_of_an_explicit_mesh(replay):
+def test_one_replay_for_all_devices_of_an_explicit_mesh():
     """It takes what is whole on each device, and is what it would be on one."""
-    state = replay.init(ITEM if isinstance(replay.view, Items) else STEP)
+    replay = REPLAYS[1]
+    state = replay.init(STEP)
 
     def step(state, key):
         state = add(replay, state, key)
