@@ -66,6 +66,7 @@ def wait_for(condition, seconds=200):
         time.sleep(0.02)
 
 
+@pytest.mark.slow
 def test_a_process_dies_and_the_run_goes_on(tmp_path):
     """The other stops within a bounded time; one process goes on with the run of two, bit by bit.
 

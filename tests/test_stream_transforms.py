@@ -19,7 +19,7 @@ KEY = jax.random.key(0)
 
 
 @pytest.mark.parametrize(
-    "view", [TRANSITIONS, pytest.param(SEQUENCES, marks=pytest.mark.slow)], ids=repr
+    "view", [SEQUENCES, pytest.param(TRANSITIONS, marks=pytest.mark.slow)], ids=repr
 )
 def test_scan_under_vmap_is_a_loop(view):
     replay = PrioritizedReplay(LARGE, view=view)
@@ -70,7 +70,7 @@ def test_nothing_is_copied_under_donation(replay, step):
 
 
 @pytest.mark.parametrize(
-    "view", [TRANSITIONS, pytest.param(SEQUENCES, marks=pytest.mark.slow)], ids=repr
+    "view", [SEQUENCES, pytest.param(TRANSITIONS, marks=pytest.mark.slow)], ids=repr
 )
 def test_each_replay_draws_once_it_is_ready(view):
     """A `cond` whose predicate differs between replays side by side runs both branches."""
