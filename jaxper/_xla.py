@@ -14,8 +14,8 @@ from jaxper import _bits
 
 NOWHERE = np.uint32(2**32 - 1)  # a place out of range of any array: a write to it is dropped
 MOST_ON_ONE_THREAD = 512  # rows: measured, up to here two threads are slower than one
-FEW = 64  # rows: so few XLA itself leaves to one thread, if the array they are read from is not
-LARGE = 2**16  # values or more
+FEW = 64  # rows: so few XLA itself leaves to one thread, if they are not of a large array
+LARGE = 2**16  # values of an array that is not yet large
 FEW_WORDS = 2**14  # of a batch: so few one thread reads as fast as two
 
 _DROP = jax.lax.GatherScatterMode.FILL_OR_DROP

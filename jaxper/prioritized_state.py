@@ -37,7 +37,7 @@ class PrioritizedState(NamedTuple):
     """What a `PrioritizedReplay` knows; a pytree of arrays."""
 
     next_id: Array  # uint32 [], id of the next item
-    max_priority: Array  # float32 [], the largest priority seen; a new item gets it, or 1 if above
+    max_priority: Array  # float32 [], the largest priority seen; a new item gets it, at least 1
     alpha: Array  # float32 [], exponent of the leaves written from now on
     rejected: Array  # uint32 [], rows ignored for a NaN, infinite or negative priority; saturates
     stale: Array  # uint32 [], rows ignored because the id was gone or not live; saturates

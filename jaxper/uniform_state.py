@@ -1,8 +1,8 @@
 """The state of a `UniformReplay`, and the pure functions of it that the replay's methods call.
 
 Arguments have been checked when they come here, and each function is jitted as those of
-`prioritized_state` are. Where every stored item is live, a draw is a random
-age. In a stream some starts are dead: there a tree with leaves of 1 and 0 knows which.
+`prioritized_state` are. Where every stored item is live, a draw is a random age. In a stream some
+starts are dead: there a tree with leaves of 1 and 0 knows which.
 """
 
 from __future__ import annotations
