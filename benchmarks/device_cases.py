@@ -1,0 +1,244 @@
+"""What `benchmarks.device_ops` compiles: all public operations and whole steps, with bounds."""
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+import jaxper
+from benchmarks import h200
+from jaxper import (
+    PrioritizedReplay,
+    Sequences,
+    TimeStep,
+    Transitions,
+    UniformReplay,
+    sharding,
+    sum_tree,
+)
+
+CAPACITY, ADDED, BATCH = 2**20, 64, 256
+MEBIBYTE = 2**20
+
+
+class Case(NamedTuple):
+    """A function to compile, and what it may become."""
+
+    name: str
+    most: int  # operations; of a loop those around it
+    function: Callable
+    arguments: tuple  # shapes and dtypes
+    donated: Any = ()  # the state, where the result takes over its memory
+    loops: int = 0
+    temp: int = MEBIBYTE  # bytes beside the batch
+    devices: int = 1
+
+
+def array(*shape: int, dtype: Any = jnp.float32) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct(shape, dtype)
+
+
+def rows(item: Any, *count: int) -> Any:
+    return jax.tree.map(lambda leaf: array(*count, *leaf.shape, dtype=leaf.dtype), item)
+
+
+def transition(observation: jax.ShapeDtypeStruct) -> dict[str, jax.ShapeDtypeStruct]:
+    return {
+        "observation": observation,
+        "action": array(dtype=jnp.int32),
+        "reward": array(),
+        "discount": array(),
+        "next_observation": observation,
+    }
+
+
+VECTORS = transition(array(8))
+IMAGES = transition(array(84, 84, 4, dtype=jnp.uint8))
+FLAG = array(dtype=jnp.bool_)
+STEP = TimeStep(array(8), array(dtype=jnp.int32), array(), FLAG, FLAG)
+FRAME = STEP._replace(observation=array(84, 84, dtype=jnp.uint8))
+FRAMES = Transitions(num_envs=16, n_step=3, frame_stack=4, stack_axis=-1)
+KEY = jax.eval_shape(lambda: jax.random.key(0))
+IDS, PRIORITIES = array(BATCH, dtype=jnp.uint32), array(BATCH)
+CHANGING = ("add", "update_priorities", "reset_priorities")
+PRIORITIZED = {
+    "add": 7,
+    "sample": 11,
+    "update_priorities": 6,
+    "get": 2,
+    "probabilities": 2,
+    "size": 1,
+    "reset_priorities": 7,
+    "stats": 17,
+}
+UNIFORM = {"add": 4, "sample": 3, "update_priorities": 0}
+
+
+def learn_first(replay: Any) -> Callable:
+    """Sample, update the priorities, and add."""
+
+    def run(state: Any, items: Any, key: Any) -> tuple[Any, jaxper.Sample]:
+        sample = replay.sample(state, key, BATCH)
+        # Of all that was drawn, as an error is: what is read later would have to be copied.
+        sums = [leaf.reshape(BATCH, -1).sum(axis=1) for leaf in jax.tree.leaves(sample.items)]
+        errors = sum(sums[1:], sums[0].astype(jnp.float32))
+        return replay.add(replay.update_priorities(state, sample.ids, errors), items), sample
+
+    return run
+
+
+def learn(
+    replay: Any, state: Any, key: Any, axis_name: Any = None, batch_size: int = BATCH
+) -> tuple[Any, jaxper.Sample]:
+    """Sample, and update the priorities with an error of what was drawn."""
+    sample = replay.sample(state, key, batch_size, axis_name=axis_name)
+    return replay.update_priorities(state, sample.ids, error(sample.items)), sample
+
+
+def error(items: Any) -> jax.Array:
+    """A stand-in for an error of what was drawn."""
+    if isinstance(items, jaxper.Sequence):
+        return jaxper.sequence_priority(items.steps.reward, items.mask)
+    return jnp.abs(items["reward"] if isinstance(items, dict) else items.reward)
+
+
+def step(replay: Any, axis_name: Any = None, batch_size: int = BATCH) -> Callable:
+    """Add and learn."""
+
+    def run(state: Any, items: Any, key: Any) -> tuple[Any, jaxper.Sample]:
+        return learn(replay, replay.add(state, items), key, axis_name, batch_size)
+
+    return run
+
+
+def scanned(replay: Any) -> Callable:
+    """Many steps in one program, of which a loss is left."""
+
+    def run(state: Any, items: Any, keys: Any) -> tuple[Any, Any]:
+        def body(state: Any, inputs: Any) -> tuple[Any, Any]:
+            state, sample = step(replay)(state, *inputs)
+            return state, jnp.mean(sample.weights * sample.items["reward"])
+
+        return jax.lax.scan(body, state, (items, keys))
+
+    return run
+
+
+def learning_at_times(replay: Any) -> Callable:
+    """Many adds in one program, and at every fourth a draw and an update."""
+
+    def run(state: Any, items: Any, keys: Any) -> tuple[Any, Any]:
+        def body(state: Any, inputs: Any) -> tuple[Any, Any]:
+            turn, items, key = inputs
+            state, turns = replay.add(state, items), jnp.where(turn % 4 == 0, 1, 0)
+            return jax.lax.fori_loop(
+                0, turns, lambda _, state: learn(replay, state, key)[0], state
+            ), None
+
+        return jax.lax.scan(body, state, (jnp.arange(len(keys)), items, keys))
+
+    return run
+
+
+def sharded(replay: Any, devices: int) -> Callable:
+    """A step on every device, each with a replay and all with one set of weights."""
+
+    def on_one(_: Any, state: Any, items: Any, key: Any) -> tuple[Any, Any, Any]:
+        return (), *step(replay, axis_name=h200.AXIS)(state, items, key)
+
+    on_all = sharding.data_parallel(on_one, h200.mesh(devices), axis_name=h200.AXIS)
+    return lambda state, items, key: on_all((), state, items, key)[1:]
+
+
+def operations(replay: Any, most: dict[str, int]) -> Iterator[Case]:
+    """These methods of a replay of vectors, and at most how many operations each may become."""
+    state = jax.eval_shape(replay.init, VECTORS)
+    functions: dict[str, tuple[Callable, tuple]] = {
+        "add": (replay.add, (state, rows(VECTORS, ADDED))),
+        "sample": (lambda state, key: replay.sample(state, key, BATCH), (state, KEY)),
+        "update_priorities": (replay.update_priorities, (state, IDS, PRIORITIES)),
+        "get": (replay.get, (state, IDS)),
+        "probabilities": (replay.probabilities, (state, IDS)),
+        "size": (replay.size, (state,)),
+        "reset_priorities": (replay.reset_priorities, (state,)),
+        "stats": (replay.stats, (state,)),
+    }
+    for method, bound in most.items():
+        name = f"{type(replay).__name__}.{method}"
+        yield Case(name, bound, *functions[method], state if method in CHANGING else ())
+
+
+def steps() -> Iterator[Case]:
+    """Whole steps, of few rows and many."""
+    replay = PrioritizedReplay(CAPACITY)
+    for name, item, most in (("vectors", VECTORS, 23), ("84x84x4 images", IMAGES, 26)):
+        state = jax.eval_shape(replay.init, item)
+        yield Case(f"step, {name}", most, step(replay), (state, rows(item, ADDED), KEY), state)
+    state = jax.eval_shape(replay.init, VECTORS)
+    arguments = (state, rows(VECTORS, ADDED), KEY)
+    yield Case("sample, update, add", 23, learn_first(replay), arguments, state)
+    for batch_size, most in ((32, 21), (5, 22)):
+        function = step(replay, batch_size=batch_size)
+        arguments = (state, rows(VECTORS, 1), KEY)
+        yield Case(f"one item, {batch_size} drawn", most, function, arguments, state)
+    smallest = PrioritizedReplay(CAPACITY, normalize="buffer")
+    for name, other, most in (
+        ("step, weights of the buffer", smallest, 28),
+        ("uniform step", UniformReplay(CAPACITY), 7),
+    ):
+        state = jax.eval_shape(other.init, VECTORS)
+        yield Case(name, most, step(other), (state, rows(VECTORS, ADDED), KEY), state)
+
+
+def loops() -> Iterator[Case]:
+    """Many steps in one program."""
+    replay = PrioritizedReplay(CAPACITY)
+    state = jax.eval_shape(replay.init, VECTORS)
+    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 10))
+    arguments = (state, rows(VECTORS, 10, ADDED), keys)
+    yield Case("10 steps in a scan", 26, scanned(replay), arguments, state, loops=1)
+    name = "10 adds in a scan, learning at 3"
+    yield Case(name, 31, learning_at_times(replay), arguments, state, loops=2)
+
+
+def streams() -> Iterator[Case]:
+    """Steps of what is built when it is drawn."""
+    for name, item, view, most in (
+        ("3-step returns", STEP, Transitions(num_envs=16, n_step=3), 29),
+        ("3-step returns, stacks of frames", FRAME, FRAMES, 29),
+        ("sequences of 121 steps", STEP, Sequences(num_envs=16, length=121, period=40), 34),
+    ):
+        replay = PrioritizedReplay(CAPACITY, view=view)
+        state = jax.eval_shape(replay.init, item)
+        arguments = (state, rows(item, ADDED // view.num_envs, view.num_envs), KEY)
+        yield Case(f"step, {name}", most, step(replay), arguments, state)
+
+
+def many() -> Iterator[Case]:
+    """Steps of replays side by side, on one device and on several."""
+    small = PrioritizedReplay(2**12)
+    state = jax.eval_shape(jax.vmap(lambda _: small.init(VECTORS)), jnp.zeros(256))
+    keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 256))
+    arguments = (state, rows(VECTORS, 256, ADDED), keys)
+    side_by_side = jax.vmap(step(small))
+    name = "step of 256 replays under vmap"
+    yield Case(name, 19, side_by_side, arguments, state, temp=4 * MEBIBYTE)
+    name = "step of 256 replays under vmap, 32 on each of 8 devices"
+    yield Case(name, 19, side_by_side, arguments, state, devices=8)
+    shards = PrioritizedReplay(CAPACITY)
+    state = jax.eval_shape(jax.vmap(lambda _: shards.init(VECTORS)), jnp.zeros(8))
+    arguments = (state, rows(VECTORS, ADDED), KEY)
+    yield Case("step on each of 8 devices", 28, sharded(shards, 8), arguments, state, devices=8)
+
+
+def cases() -> Iterator[Case]:
+    """All of them, with their bounds."""
+    tree = jax.eval_shape(lambda: sum_tree.init(CAPACITY))
+    indices = array(BATCH, dtype=jnp.int32)
+    yield Case("sum_tree.set", 7, sum_tree.set, (tree, indices, PRIORITIES), tree)
+    yield Case("sum_tree.find", 7, sum_tree.find, (tree, PRIORITIES))
+    yield from operations(PrioritizedReplay(CAPACITY), PRIORITIZED)
+    yield from operations(UniformReplay(CAPACITY), UNIFORM)
+    for some in (steps, loops, streams, many):
+        yield from some()
