@@ -1,9 +1,11 @@
 """What is refused of the pytrees that are stored: each error names the leaf."""
 
+import dataclasses
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from jaxper import _checks
 from jaxper.timestep import TimeStep
@@ -27,9 +29,24 @@ def item_spec(item: Any, name: str = "item") -> Any:
 
 def _spec_of(name: str, leaf: Any) -> jax.ShapeDtypeStruct:
     try:
-        return jax.eval_shape(lambda array: array, leaf)
+        spec = jax.eval_shape(lambda array: array, leaf)
+        if getattr(spec.dtype, "kind", None) in ("m", "M"):  # NumPy's dates and times
+            raise TypeError
+        return spec
     except (OverflowError, TypeError):
-        raise ValueError(f"{name} must be an array, got {leaf!r}; write jnp.asarray(...)") from None
+        raise ValueError(f"{name} must be an array, got {leaf!r}; {_instead(leaf)}") from None
+
+
+def _instead(leaf: Any) -> str:
+    """What to write for a leaf that is no array of JAX."""
+    if dataclasses.is_dataclass(leaf):
+        name = type(leaf).__name__
+        return f"register {name} with jax.tree_util.register_dataclass, or make it a NamedTuple"
+    if isinstance(leaf, int):
+        return "it does not fit int32"
+    if getattr(leaf, "dtype", np.dtype(int)).names:
+        return "write {name: array[name] for name in array.dtype.names}"
+    return "only numbers and bools are stored: encode it as such, or leave it out"
 
 
 def time_step(item: Any) -> TimeStep:
@@ -117,8 +134,16 @@ def _same_structure(name: str, batch: Any, whose: str, storage: Any) -> None:
         differing = sorted(_paths(name, storage) ^ _paths(name, batch))
         raise ValueError(
             f"{name} must have the structure {whose}, {expected}, got {got}; "
-            f"only one of them has {', '.join(differing) or 'such containers'}"
+            f"{_difference(differing, batch, storage)}"
         )
+
+
+def _difference(paths: list[str], batch: Any, storage: Any) -> str:
+    if isinstance(batch, list) and not isinstance(storage, list):
+        return "of a list of items write jax.tree.map(lambda *leaves: jnp.stack(leaves), *items)"
+    if paths:
+        return f"only one of them has {', '.join(paths)}"
+    return "they differ in a container or in a static field"
 
 
 def _paths(name: str, tree: Any) -> set[str]:
@@ -133,7 +158,10 @@ def _check_shape(leaf: str, got: Any, stored: Any, count: int | None, letter: st
     if fits and count in (None, got.shape[0]):
         return
     expected = ", ".join(map(str, (letter if count is None else count, *inner)))
-    hint = _shape_hint(got, inner, of_steps=letter == "T")
+    if count is not None and not got.shape:
+        hint = f"; for one value in all rows write jnp.full([{expected}], value)"
+    else:
+        hint = _shape_hint(got, inner, of_steps=letter == "T")
     raise ValueError(f"{leaf} must have shape [{expected}], got {list(got.shape)}{hint}")
 
 
@@ -141,7 +169,10 @@ def _shape_hint(got: Any, inner: tuple[int, ...], of_steps: bool) -> str:
     """What to write where a leaf of rows [..., *inner] was given in another layout."""
     shape, each = got.shape, "jax.tree.map(lambda leaf: leaf"
     if shape == inner:
-        return f"; for one item, or one row of steps, write {each}[None], x)"
+        return (
+            f"; for one item, or one row of steps, write {each}[None], x); "
+            f"if init was given a batch, give it {each}[0], x)"
+        )
     if inner and len(shape) > 1 and (shape[0], *shape[2:]) == inner:
         return f"; rows come first: write {each}.swapaxes(0, 1), x)"
     if not of_steps:
@@ -157,5 +188,5 @@ def _check_dtype(leaf: str, got: Any, stored: Any, whose: str) -> None:
     if got.dtype != stored.dtype:
         raise ValueError(
             f"{leaf} must have dtype {stored.dtype}, {whose}, got {got.dtype}; "
-            f"cast it yourself if that loses nothing"
+            f"write .astype({str(stored.dtype)!r}) if that loses nothing"
         )

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+import jax
+from jax.core import Tracer
+
 from jaxper import _state_spec, views
 from jaxper.prioritized_state import PrioritizedState
 from jaxper.stream import Stream
@@ -18,7 +21,7 @@ def of_kind(kind: type, state: Any) -> None:
     if not isinstance(state, kind):
         raise ValueError(
             f"state must be a {kind.__name__}, as this replay's init returns it, "
-            f"got {type(state).__name__}"
+            f"got {type(state).__name__}; the state is the first argument"
         )
 
 
@@ -69,8 +72,22 @@ def keeps_minimum(normalize: str, state: PrioritizedState) -> None:
         )
 
 
+def readable(trees: Any) -> None:
+    """Refuses arrays that are traced."""
+    if any(isinstance(leaf, Tracer) for leaf in jax.tree.leaves(trees)):
+        raise ValueError(
+            "a checkpoint is made of arrays, got traced ones; save outside of jax.jit, scan and "
+            "vmap, what the compiled function returns"
+        )
+
+
 def whole(replay: Replay, state: State) -> None:
     """Refuses what is no state of this replay, or of another item. It traces `init`."""
+    if not hasattr(replay, "init"):
+        raise ValueError(
+            f"replay must be what made the state, got {type(replay).__name__}; "
+            f"give the replay before the state"
+        )
     if not isinstance(state, PrioritizedState | UniformState):
         raise ValueError(f"state must be the replay's, got {type(state).__name__}")
     expected = _state_spec.spec(replay, _state_spec.item_of(state), state.next_id.shape)

@@ -64,6 +64,19 @@ def traceable(name: str, value: ArrayLike, check: Callable[[str, Any], float]) -
     return jnp.array(array)
 
 
+def key(value: Any) -> Array:
+    """One random key of JAX, of either kind."""
+    if isinstance(value, Array):
+        typed = jnp.issubdtype(value.dtype, jax.dtypes.prng_key)
+        if value.ndim == (0 if typed else 1) and (typed or value.dtype == jnp.uint32):
+            return value
+        value = f"{value.dtype}{list(value.shape)}"
+    raise ValueError(
+        f"key must be one random key, got {value}; write replay.sample(state, jax.random.key(0), "
+        f"batch_size), and of many keys one, or jax.vmap"
+    )
+
+
 def axis(axis_name: Any) -> Any:
     """None, or an axis that is bound where the call stands."""
     try:
@@ -102,7 +115,13 @@ def integers(name: str, values: ArrayLike) -> Array:
 
 def ids(values: ArrayLike) -> Array:
     """uint32 [B] from uint32 or int32 [B]."""
-    array = jnp.asarray(values)
+    try:
+        array = jnp.asarray(values)
+    except (OverflowError, TypeError, ValueError):
+        raise ValueError(
+            f"ids must be an array of uint32 or int32, got {type(values).__name__}; write "
+            f"sample.ids, or jnp.asarray(ids, jnp.uint32)"
+        ) from None
     if array.dtype not in (jnp.uint32, jnp.int32):
         raise ValueError(f"ids must be uint32 or int32, as sample gives them, got {array.dtype}")
     if array.ndim != 1:
@@ -121,7 +140,7 @@ def boolean(name: str, values: ArrayLike) -> Array:
     """A bool of any shape."""
     array = jnp.asarray(values)
     if array.dtype != jnp.bool_:
-        raise ValueError(f"{name} must be bool, got {array.dtype}; write {name}.astype(bool)")
+        raise ValueError(f"{name} must be bool, got {array.dtype}; write jnp.asarray({name}, bool)")
     return array
 
 
@@ -182,7 +201,8 @@ def real(name: str, values: ArrayLike) -> Array:
     try:
         array = jnp.asarray(values)
     except (OverflowError, TypeError, ValueError):
-        raise ValueError(f"{name} must be numbers, got {values!r}") from None
+        called = "; call it first, as in schedule(step)" if callable(values) else ""
+        raise ValueError(f"{name} must be numbers, got {values!r}{called}") from None
     if not is_real(array.dtype):
         complex_hint = "; write jnp.abs" if jnp.iscomplexobj(array) else ""
         raise ValueError(f"{name} must be real, got {array.dtype}{complex_hint}")
@@ -212,7 +232,9 @@ def _got(name: str, value: Any) -> str:
 
 def _shaped(name: str, array: Array, shape: tuple[int, ...]) -> None:
     if array.shape != shape:
+        same = array.size == math.prod(shape)
+        instead = f"{name}.reshape({shape})" if same else f"jnp.full({shape}, value)"
         raise ValueError(
             f"{name} must have one entry per row, shape {shape}, got {array.shape}; "
-            f"for one value in all rows write jnp.full({shape}, value)"
+            f"{'write' if same else 'for one value in all rows write'} {instead}"
         )

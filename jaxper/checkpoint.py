@@ -55,7 +55,7 @@ def save(directory: str | os.PathLike, replay: Replay, state: State, *, extra: A
     Raises:
       ValueError: the state is not one of this replay, the directory is a file, or `extra` holds
         what is no array, or integers that do not fit the types that JAX has enabled (a float64
-        is saved as a float32 where that is not).
+        is saved as a float32 where that is not), or it is called in a compiled function.
 
     >>> from jaxper import checkpoint
     >>> directory = getfixture("tmp_path") / "checkpoint"
@@ -82,6 +82,7 @@ def save_async(
       A handle whose `wait()` returns when the checkpoint is whole on disk.
     """
     _check_state.whole(replay, state)
+    _check_state.readable((state, extra))
     place, trees = _store.path(directory), {"state": _state_spec.named(state)}
     if extra is not None:
         extra = _extra.arrays(extra)

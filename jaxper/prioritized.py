@@ -149,8 +149,9 @@ class PrioritizedReplay:
           A `Sample`; of an empty replay one whose probabilities and weights are 0.
 
         Raises:
-          ValueError: `batch_size` is below 1, beta is no scalar, there is no axis `axis_name`, or
-            the weights are normalised over the buffer of a state that was not made for it.
+          ValueError: `key` is not one key, `batch_size` is below 1, beta is no scalar, there is no
+            axis `axis_name`, or the weights are normalised over the buffer of a state that was not
+            made for it.
 
         >>> replay = PrioritizedReplay(4)
         >>> shards = jax.vmap(lambda items: replay.add(replay.init(items[0]), items))(
@@ -165,10 +166,9 @@ class PrioritizedReplay:
         """
         _check_state.fits(PrioritizedState, self, state)
         _check_state.keeps_minimum(self.normalize, state)
+        key, batch_size = _checks.key(key), _checks.count("batch_size", batch_size)
         beta, axis_name = _checks.scalar("beta", beta), _checks.axis(axis_name)
-        return prioritized_state.sample(
-            self, state, key, _checks.count("batch_size", batch_size), beta, axis_name
-        )
+        return prioritized_state.sample(self, state, key, batch_size, beta, axis_name)
 
     def update_priorities(
         self,

@@ -49,8 +49,8 @@ def resize(replay: Replay, state: State, capacity: int) -> State:
     >>> replay.get(state, jnp.arange(3, 9)).tolist(), int(replay.size(state))
     ([3, 4, 5, 6, 7, 8], 6)
     """
-    new = dataclasses.replace(replay, capacity=capacity)
     _check_state.whole(replay, state)
+    new = dataclasses.replace(replay, capacity=capacity)
     if state.next_id.ndim:
         raise ValueError(
             f"resize takes the state of one replay, got leading axes {state.next_id.shape}; "

@@ -112,10 +112,11 @@ class UniformReplay:
             shards: 1 where all hold equally many items, and every item counts alike where not.
 
         Raises:
-          ValueError: `batch_size` is below 1, or there is no axis `axis_name`.
+          ValueError: `key` is not one key, `batch_size` is below 1, or there is no axis
+            `axis_name`.
         """
         _check_state.fits(UniformState, self, state)
-        batch_size = _checks.count("batch_size", batch_size)
+        key, batch_size = _checks.key(key), _checks.count("batch_size", batch_size)
         return uniform_state.sample(self, state, key, batch_size, _checks.axis(axis_name))
 
     def update_priorities(
@@ -126,7 +127,8 @@ class UniformReplay:
         *,
         mask: ArrayLike | None = None,
     ) -> UniformState:
-        """The state as it is."""
+        """The state as it is; what concerns priorities is ignored."""
+        _check_state.fits(UniformState, self, state)
         return state
 
     def get(self, state: UniformState, ids: ArrayLike) -> Any:
@@ -135,7 +137,8 @@ class UniformReplay:
         return views.get(self, state, _checks.ids(ids))
 
     def reset_priorities(self, state: UniformState, priority: ArrayLike = 1.0) -> UniformState:
-        """The state as it is."""
+        """The state as it is; what concerns priorities is ignored."""
+        _check_state.fits(UniformState, self, state)
         return state
 
     def size(self, state: UniformState, *, axis_name: axis.Name = None) -> Array:

@@ -90,6 +90,7 @@ def get(replay: Any, state: Any, ids: Array) -> Any:
 def check(view: Any, capacity: int) -> None:
     """Refuses what is no view, and a stream that does not fit the ring."""
     if not isinstance(view, View):
-        raise ValueError(f"view must be a view such as jaxper.Items(), got {view!r}")
+        called = f"; write {view.__name__}(...)" if isinstance(view, type) else ""
+        raise ValueError(f"view must be a view such as jaxper.Items(), got {view!r}{called}")
     if not isinstance(view, Items):
         view.fit(capacity)

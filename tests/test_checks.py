@@ -1,5 +1,6 @@
 """What is refused, and that the error says what to write instead."""
 
+import dataclasses
 import re
 from typing import Any
 
@@ -9,7 +10,15 @@ import numpy as np
 import pytest
 from training import STEP
 
-from jaxper import Items, PrioritizedReplay, Sequences, Transitions, UniformReplay
+from jaxper import Items, PrioritizedReplay, Sequences, Transitions, UniformReplay, resize
+
+
+@dataclasses.dataclass
+class Point:
+    """One that JAX does not know."""
+
+    x: int
+
 
 ITEM = {"o": jnp.zeros((2, 3)), "a": jnp.int32(0)}
 GOOD = {"o": jnp.zeros((4, 2, 3)), "a": jnp.zeros(4, jnp.int32)}
@@ -108,6 +117,60 @@ def test_arguments_per_row():
         replay.init({})
 
 
+KEYS = {
+    "got 0; write replay.sample": 0,
+    "got None; write": None,
+    r"got key<fry>\[2\]": jax.random.split(jax.random.key(0)),
+    r"got uint32\[2, 2\]": jax.random.split(jax.random.PRNGKey(0)),
+    r"got float32\[2\]": jnp.zeros(2),
+}
+
+
+@pytest.mark.parametrize("replay", [PrioritizedReplay(5), UniformReplay(5)], ids=repr)
+def test_what_is_no_key(replay):
+    state = replay.add(replay.init(ITEM), GOOD)
+    for message, key in KEYS.items():
+        with pytest.raises(ValueError, match=f"key must be one random key, {message}"):
+            replay.sample(state, key, 2)
+    old, new = (kind(3) for kind in (jax.random.PRNGKey, jax.random.key))
+    ids = [replay.sample(state, key, 16).ids for key in (old, new)]
+    np.testing.assert_array_equal(*ids)
+
+
+def test_arguments_in_the_wrong_place():
+    replay: Any = PrioritizedReplay(5)
+    state = replay.add(replay.init(ITEM), GOOD)
+    sample = replay.sample(state, jax.random.key(0), 2)
+    for ids in (sample, [2**31]):
+        with pytest.raises(ValueError, match=r"got (Sample|list); write sample.ids, or"):
+            replay.get(state, ids)
+    with pytest.raises(ValueError, match=r"key must be one random key, got 2; write"):
+        replay.sample(state, 2, jax.random.key(0))
+    with pytest.raises(ValueError, match=r"got dict; the state is the first argument"):
+        replay.add(GOOD, state)
+    with pytest.raises(ValueError, match=r"got PrioritizedState; give the replay before"):
+        resize(state, replay, 6)
+    with pytest.raises(ValueError, match=r"Transitions'>; write Transitions\(...\)"):
+        PrioritizedReplay(5, view=Transitions)  # pyright: ignore[reportArgumentType]
+    with pytest.raises(ValueError, match=r"beta must be numbers, got <.*; call it first"):
+        replay.sample(state, jax.random.key(0), 2, beta=lambda step: 0.4)
+
+
+def test_hints_that_fit_what_was_given():
+    replay = PrioritizedReplay(5)
+    state = replay.init(ITEM)
+    with pytest.raises(ValueError, match=r"got \(4, 1\); write priorities.reshape\(\(4,\)\)"):
+        replay.add(state, GOOD, priorities=jnp.ones((4, 1)))
+    with pytest.raises(ValueError, match=r"got \[\]; .* write jnp.full\(\[4, 2, 3\], v"):
+        replay.add(state, {**GOOD, "o": jnp.float32(0)})
+    with pytest.raises(ValueError, match=r"if init was given a batch, .* leaf\[0\], x\)"):
+        replay.add(replay.init(GOOD), GOOD)
+    with pytest.raises(ValueError, match=r"of a list of items write .*jnp.stack"):
+        replay.add(state, [ITEM, ITEM])
+    with pytest.raises(ValueError, match=r"got int32; write jnp.asarray\(mask, bool\)"):
+        replay.add(state, GOOD, mask=[1, 0, 1, 1])  # pyright: ignore[reportArgumentType]
+
+
 def test_random_keys_are_no_item():
     with pytest.raises(ValueError, match=r"item\['key'\] must be of numbers .*key_data"):
         PrioritizedReplay(4).init({"key": jax.random.key(0)})
@@ -121,6 +184,12 @@ def test_what_is_no_array_is_no_item():
         replay.init({"name": 2**40})
     with pytest.raises(ValueError, match=r"items\['name'\] must be an array, got 'x'"):
         replay.add(replay.init({"name": 1}), {"name": "x"})
+    with pytest.raises(ValueError, match=r"datetime64\('2026-11-27'\); only numbers and bools"):
+        replay.init(np.datetime64("2026-11-27"))
+    with pytest.raises(ValueError, match=r"write \{name: array\[name\] for name in"):
+        replay.init(np.zeros(2, [("x", np.float32), ("y", np.int32)]))
+    with pytest.raises(ValueError, match=r"register Point with jax.tree_util.register_dataclass"):
+        replay.init(Point(1))
 
 
 @pytest.mark.parametrize("shape", [(), (6,)])
@@ -165,8 +234,7 @@ METHODS = {
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("message", OTHERS)
 def test_the_state_of_another_replay(message, method):
-    uniform = [] if method.endswith("priorities") else [UniformReplay]  # which ignores both
-    for kind in (PrioritizedReplay, *uniform):
+    for kind in (PrioritizedReplay, UniformReplay):
         state = OTHERS[message](kind(5).init(ITEM))
         with pytest.raises(ValueError, match=message):
             METHODS[method](kind(6), state)
