@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any
 
 import jax
 from jax.core import Tracer
 
-from jaxper import _state_spec, views
+from jaxper import _state_spec, stream, views
 from jaxper.prioritized_state import PrioritizedState
 from jaxper.stream import Stream
 from jaxper.uniform_state import UniformState
 
 if TYPE_CHECKING:
     from jaxper.moves import Replay, State
+    from jaxper.views import View
 
 
 def of_kind(kind: type, state: Any) -> None:
@@ -41,26 +43,29 @@ def fits(kind: type, replay: Replay, state: State) -> None:
             f"jaxper.resize(dataclasses.replace(replay, capacity={made_for}), state, "
             f"{replay.capacity})"
         )
-    made_under, wanted = _view_of(state), _named(replay.view)
+    of_view(replay.view, state)
+
+
+def of_view(view: View, state: State) -> None:
+    """Refuses a state that was made under another view, but for its discount."""
+    made_under = state.storage.view if isinstance(state.storage, Stream) else views.Items()
+    wanted = stream.kept(view)
     if made_under != wanted:
         raise ValueError(
-            f"the state was made under view={made_under}, this replay has view={wanted}; "
-            f"make a state with replay.init(item)"
+            f"the state was made under view={_told(made_under, wanted)}, this replay has "
+            f"view={_told(wanted, made_under)}; use the replay that made it, or make a state with "
+            f"replay.init(item)"
         )
 
 
-def _view_of(state: State) -> str:
-    """The view that a state was made under, as far as the state tells: see `_named`."""
-    if not isinstance(state.storage, Stream):
-        return "Items()"
-    name = "Sequences" if isinstance(state.discount, tuple) else "Transitions"
-    return f"{name}(num_envs={state.storage.flags.shape[1]}, ...)"
-
-
-def _named(view: views.View) -> str:
-    if isinstance(view, views.Items):
-        return "Items()"
-    return f"{type(view).__name__}(num_envs={view.num_envs}, ...)"
+def _told(view: Any, other: Any) -> str:
+    """A view, with the fields in which another one differs."""
+    fields = {field.name: getattr(view, field.name) for field in dataclasses.fields(view)}
+    if type(view) is type(other):
+        fields = {name: value for name, value in fields.items() if value != getattr(other, name)}
+    fields.pop("discount", None)
+    shown = ", ".join(f"{name}={value!r}" for name, value in fields.items())
+    return f"{type(view).__name__}({shown})"
 
 
 def keeps_minimum(normalize: str, state: PrioritizedState) -> None:
@@ -99,3 +104,4 @@ def whole(replay: Replay, state: State) -> None:
             f"the state is not one of {replay}; give the replay that it was made with:\n  "
             + "\n  ".join(lines)
         )
+    of_view(replay.view, state)

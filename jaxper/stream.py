@@ -10,6 +10,7 @@ rows before it; `starts` says which new rows may be starts, `may_start` whether 
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
@@ -35,6 +36,7 @@ class Stream(NamedTuple):
     extras: Any  # likewise
     flags: Array  # uint8 [rows, num_envs], see `flags`
     count: Any  # uint32 [num_envs], where periods are counted: the count of the newest row; or ()
+    view: Any  # what it was made under, see `kept`; part of the structure, no array
 
 
 def init(view: Transitions | Sequences, item: Any, capacity: int) -> Stream:
@@ -53,7 +55,13 @@ def init(view: Transitions | Sequences, item: Any, capacity: int) -> Stream:
         extras=empty(item.extras),
         flags=jnp.zeros(shape, jnp.uint8),
         count=view.first_count(),
+        view=kept(view),
     )
+
+
+def kept(view: Any) -> Any:
+    """A view as a stream keeps it: of no particular discount, which is an array in the state."""
+    return dataclasses.replace(view, discount=0) if hasattr(view, "discount") else view
 
 
 def time_steps(stream: Stream, rows: Array, envs: Array) -> TimeStep:
@@ -143,7 +151,7 @@ def write(
         return ring.write(leaves, rows, _bits.stored(new))
 
     bits |= flags.mark(starts, flags.START)
-    stream = Stream(
+    stream = stream._replace(
         observation=put(stream.observation, steps.observation),
         action=put(stream.action, steps.action),
         reward=put(stream.reward, steps.reward),

@@ -1,7 +1,6 @@
 """What is refused, and that the error says what to write instead."""
 
 import dataclasses
-import re
 from typing import Any
 
 import jax
@@ -244,8 +243,13 @@ VIEWS = [
     Items(),
     Transitions(2),
     Transitions(4),
+    Transitions(2, n_step=3),
+    Transitions(2, frame_stack=2),
+    Transitions(2, autoreset="next_step"),
     Sequences(2, length=2),
-    Sequences(4, length=2),
+    Sequences(2, length=3),
+    Sequences(2, length=2, period=2),
+    Sequences(2, length=2, boundaries="cross"),
 ]
 
 
@@ -256,9 +260,22 @@ def test_the_state_of_another_view(kind):
         kind(8, view=view).stats(state)
         for other in VIEWS:
             if other != view:
-                made_under = re.escape(repr(view)[: len("Transitions(num_envs=4")])
-                with pytest.raises(ValueError, match=f"made under view={made_under}"):
+                match = (
+                    rf"made under view={type(view).__name__}\(.* has view={type(other).__name__}"
+                )
+                with pytest.raises(ValueError, match=match):
                     kind(8, view=other).sample(state, jax.random.key(0), 2)
+
+
+def test_the_view_of_a_state_is_told_by_what_differs():
+    state = PrioritizedReplay(8, view=Transitions(2, n_step=3)).init(STEP)
+    other = PrioritizedReplay(8, view=Transitions(2, discount=0.5))
+    message = r"view=Transitions\(n_step=3\), this replay has view=Transitions\(n_step=1\)"
+    with pytest.raises(ValueError, match=message):
+        other.cut(state)
+    with pytest.raises(ValueError, match=message):
+        resize(other, state, 16)
+    PrioritizedReplay(8, view=Transitions(2, n_step=3, discount=0.5)).cut(state)
 
 
 def test_the_size_of_another_state():
