@@ -50,6 +50,15 @@ def test_a_training_step():
     assert names["losses"][-1] < 0.1 * names["losses"][0]
 
 
+def test_replays_side_by_side():
+    names = {"jaxper": jaxper, "jax": jax, "jnp": jnp, "replay": jaxper.PrioritizedReplay(16)}
+    names["items"] = {"observation": jnp.ones((8, 4, 4)), "target": jnp.arange(32.0).reshape(8, 4)}
+    names["keys"] = jax.random.split(jax.random.key(0), 8)
+    names = run(blocks_with("jnp.linspace(0, 1, 8)"), names)
+    assert names["samples"].items["observation"].shape == (8, 256, 4)
+    np.testing.assert_array_equal(names["samples"].items["target"] // 4, np.indices((8, 256))[0])
+
+
 def test_many_devices():
     names = run(blocks_with("def shard_step"), regression())
     np.testing.assert_allclose(names["params"], 1, atol=0.05)
@@ -109,6 +118,7 @@ def test_feeding_from_gymnasium_and_ale():
 def test_each_block_is_run():
     tried = [
         "def train_step",
+        "jnp.linspace(0, 1, 8)",
         "def shard_step",
         "checkpoint.save",
         "frame_stack=4)\nreplay =",
