@@ -50,10 +50,9 @@ def integers(key: Array, batch_size: int, count: Array) -> Array:
     three runs of the generator; this is one.
     """
     coarse, fine = _words(key, 2 * batch_size).reshape(2, batch_size)
-    count = count.astype(jnp.uint32)
-    low = coarse * count
-    carry = (low + _upper_word(fine, count) < low).astype(jnp.uint32)
-    return _upper_word(coarse, count) + carry
+    high, low = _product(coarse, count.astype(jnp.uint32))
+    carry = (low + _upper_word(fine, count.astype(jnp.uint32)) < low).astype(jnp.uint32)
+    return high + carry
 
 
 def _upper_word(a: Array, b: Array) -> Array:
@@ -113,31 +112,67 @@ def spread_order(count: int) -> np.ndarray:
 def within_slices(
     order: np.ndarray, slices: int, total: Array, coarse: Array, fine: Array
 ) -> tuple[Array, Array]:
-    """A place in slice `order` of `slices`; rounding never carries it into the next slice."""
-    order = order.astype(np.float32)
-    bits = _step_bits(slices)
-    step = (coarse >> (32 - bits)).astype(jnp.float32) * 2.0**-bits
+    """A place in slice `order` of `slices`, and never in the next one.
+
+    In whole numbers, with m 2^e for the width of a slice and 2^bits steps in each of them:
+
+        floor((order 2^bits + step + fine / 2^32) m)    in units of 2^(e - bits)
+
+    As float32 products the steps would begin up to half a unit in the last place off: far up in a
+    large total some places would then be drawn twice as often as they should, and others never.
+    """
+    bits, powers = _step_bits(slices), (slices - 1).bit_length()
     (width,) = apart(_width(total, slices))  # once, not for every slice
-    end = width * (order + 1)
-    mass = jnp.minimum((order + step) * width, _next(end, -1))
-    rest = _bits.unit_interval(fine) * (width * 2.0**-bits)
-    return mass, jnp.where(rest < end - mass, rest, 0)
+    mantissa, power = _mantissa_and_power(width)
+    step = (order.astype(np.uint32) << np.uint32(bits)) | (coarse >> (32 - bits))
+    high, low = _product(step, mantissa)
+    sum_low = low + _upper_word(fine, mantissa)
+    high += (sum_low < low).astype(jnp.uint32)
+    unit = bits + powers  # of the last place of the total, as a power of the smaller ones
+    mass = (high << (32 - unit)) | (sum_low >> unit)
+    rest = sum_low & np.uint32(2**unit - 1)
+    scale = power * 2.0 ** (powers - 23)
+    return mass.astype(jnp.float32) * scale, rest.astype(jnp.float32) * 2.0**-unit * scale
 
 
 def _width(total: Array, slices: int) -> Array:
-    """A width whose `slices` just reach the total: with less they would leave out its end.
+    """The smallest width whose `slices` reach the total: with less they would leave out its end.
 
     XLA divides by a constant as a product with its rounded inverse, and a GPU does not always round
     a quotient correctly: both are off by up to two units in the last place.
     """
     width = total / slices
+    if slices.bit_count() == 1:  # a power of two: nothing was rounded
+        return width
     for _ in range(2):
         lower = _next(width, -1)
-        too_wide = (width * slices > total) & (lower * slices >= total)
-        width = jnp.where(too_wide, lower, width)
-    for _ in range(2):
-        width = jnp.where(width * slices < total, _next(width, 1), width)
+        width = jnp.where(_reach(lower, slices, total), lower, width)
+    for _ in range(3):
+        width = jnp.where(_reach(width, slices, total), width, _next(width, 1))
     return width
+
+
+def _reach(width: Array, slices: int, total: Array) -> Array:
+    """Whether so many slices are no less than the total, without rounding."""
+    mantissa, power = _mantissa_and_power(width)
+    wanted, wanted_power = _mantissa_and_power(total)
+    doublings = (_bits.of(wanted_power) - _bits.of(power)) >> 23
+    high, low = _product(jnp.uint32(slices), mantissa)
+    wanted_high, wanted_low = _product(wanted, np.uint32(1) << doublings)
+    return (high > wanted_high) | ((high == wanted_high) & (low >= wanted_low))
+
+
+def _mantissa_and_power(number: Array) -> tuple[Array, Array]:
+    """uint32 m and float32 p, a power of two, of a number m / 2^23 * p that is at least 0."""
+    bits = _bits.of(number)
+    power = bits & np.uint32(0xFF << 23)
+    mantissa = (bits & np.uint32(2**23 - 1)) | np.uint32(2**23)
+    return jnp.where(power > 0, mantissa, 0), _bits.to(jnp.float32, power)
+
+
+def _product(a: Array, b: Array) -> tuple[Array, Array]:
+    """The upper and the lower word of the products of uint32."""
+    return _upper_word(a, b), a * b
 
 
 def _next(number: Array, direction: int) -> Array:

@@ -54,11 +54,40 @@ def test_no_draw_leaves_its_slice(items, batch_size):
 def test_slices_just_reach_the_total(slices):
     random = np.random.default_rng(slices)
     total = np.append(random.integers(1, 1000, 1000), random.lognormal(size=1000, sigma=9))
-    total, exactly = total.astype(np.float32), np.float32(slices)
+    total = total.astype(np.float32)
     width = np.asarray(jax.jit(lambda total: strata._width(total, slices))(total))
-    narrower = np.nextafter(width, np.float32(0)) * exactly
-    assert (width * exactly >= total).all()
-    assert ((narrower < total) | (width * exactly == total)).all()
+    narrower = np.nextafter(width, np.float32(0))
+    assert (width.astype(np.float64) * slices >= total).all()
+    assert (narrower.astype(np.float64) * slices < total).all()
+
+
+@pytest.mark.parametrize("slices", [1, 7, 256, 4097])
+@pytest.mark.parametrize("total", [1e7, 2**23 + 2**14, 0.3])
+def test_places_are_not_rounded(slices, total):
+    """floor((step + fine / 2^32) m) of a width m 2^e, in whole numbers."""
+    order, random = strata.spread_order(slices)[:1000], np.random.default_rng(slices)
+    coarse, fine = random.integers(0, 2**32, (2, len(order)), np.uint32)
+    mass, rest = strata.within_slices(order, slices, jnp.float32(total), coarse, fine)
+    width = np.asarray(strata._width(jnp.float32(total), slices), np.float64)
+    fraction, exponent = np.frexp(width)
+    bits, factor = strata._step_bits(slices), int(fraction * 2**24)
+    steps = order.astype(object) * 2**bits + (coarse >> (32 - bits))
+    places = steps * factor + (fine.astype(object) * factor >> 32)
+    expected = places.astype(np.float64) * 2.0 ** (exponent - 24 - bits)
+    np.testing.assert_array_equal(np.asarray(mass, np.float64) + np.asarray(rest), expected)
+
+
+def test_steps_leave_no_gap_that_a_leaf_falls_into():
+    """Rounded to float32, no step of this total would end in the third leaf, which is 0.75 wide."""
+    leaves = np.array([8390369, 2.0078125, 0.75, 14620.2421875], np.float32)
+    tree = sum_tree.set(sum_tree.init(4), jnp.arange(4), leaves)
+    steps = 2**22 * leaves[0].astype(int) // leaves.sum().astype(int) + np.arange(-4, 9)
+    fine = np.linspace(0, 2**32, 1000, endpoint=False).astype(np.uint32)
+    coarse, fine = (array.ravel() for array in np.meshgrid(steps.astype(np.uint32) << 10, fine))
+    places = strata.within_slices(np.zeros(len(fine)), 1, sum_tree.total(tree), coarse, fine)
+    found = np.bincount(sum_tree.descend(tree, *places)[0], minlength=4)
+    drawn = found[1:3] / 1000 * leaves.sum() / 2**22
+    np.testing.assert_allclose(drawn, leaves[1:3], rtol=0.01)
 
 
 @pytest.mark.parametrize(("items", "batch_size"), [(256, 256), (21, 7)])
