@@ -18,7 +18,8 @@ from jax import Array
 from jaxper import _bits, _xla
 
 LARGE = 1024  # bytes of a leaf: from here on it has an array of its own
-FAR = 2**25  # words stored: so many lie in memory, not in a cache
+FAR = 2**22  # words stored: so many lie outside of the caches near a core
+MOST_WORDS = 2**16  # of a batch: so many one thread reads as fast as two
 WORDS_OF_A_LINE = 16  # of a cache, by which it reads memory
 
 
@@ -152,9 +153,9 @@ def _words_of(words: Array, slots: Array, widths: tuple[int, ...]) -> list[Array
     def one_by_one(words: Array, slots: Array) -> list[Array]:
         return [_columns(words, slots, a, width) for a, width in zip(starts, widths, strict=True)]
 
-    few = len(slots) <= _xla.MOST_ON_ONE_THREAD
-    if (few and len(slots) * sum(widths) > _xla.FEW_WORDS) or not sum(widths):
+    if not sum(widths):
         return together(words, slots)
+    few = len(slots) <= _xla.MOST_ON_ONE_THREAD and len(slots) * sum(widths) <= MOST_WORDS
     cpu = on_one_thread if few else one_by_one
     return jax.lax.platform_dependent(words, slots, cpu=cpu, default=together)
 
