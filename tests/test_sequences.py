@@ -30,7 +30,7 @@ def test_large_errors_do_not_overflow_on_the_way():
 def test_arguments_that_do_not_fit():
     with pytest.raises(ValueError, match="mask must have the shape of td_errors"):
         sequence_priority(jnp.ones((2, 3)), jnp.ones(3, bool))
-    with pytest.raises(ValueError, match=r"mask must be bool, got float32; write mask.astype"):
+    with pytest.raises(ValueError, match=r"mask must be bool, got float32; write jnp.asarray"):
         sequence_priority(jnp.ones(3), jnp.ones(3))
     with pytest.raises(ValueError, match="td_errors must be real"):
         sequence_priority(jnp.ones(3, jnp.complex64), jnp.ones(3, bool))
