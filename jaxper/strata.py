@@ -157,7 +157,7 @@ def _reach(width: Array, slices: int, total: Array) -> Array:
     mantissa, power = _mantissa_and_power(width)
     wanted, wanted_power = _mantissa_and_power(total)
     doublings = (_bits.of(wanted_power) - _bits.of(power)) >> 23
-    high, low = _product(jnp.uint32(slices), mantissa)
+    high, low = _product(jnp.asarray(slices, jnp.uint32), mantissa)
     wanted_high, wanted_low = _product(wanted, np.uint32(1) << doublings)
     return (high > wanted_high) | ((high == wanted_high) & (low >= wanted_low))
 
