@@ -124,7 +124,7 @@ def within_slices(
     bits, powers = _step_bits(slices), (slices - 1).bit_length()
     (width,) = apart(_width(total, slices))  # once, not for every slice
     mantissa, power = _mantissa_and_power(width)
-    step = (order.astype(np.uint32) << np.uint32(bits)) | (coarse >> (32 - bits))
+    step = jnp.asarray(order, jnp.uint32) << bits | coarse >> (32 - bits)
     high, low = _product(step, mantissa)
     sum_low = low + _upper_word(fine, mantissa)
     high += (sum_low < low).astype(jnp.uint32)
