@@ -232,9 +232,10 @@ def _got(name: str, value: Any) -> str:
 
 def _shaped(name: str, array: Array, shape: tuple[int, ...]) -> None:
     if array.shape != shape:
-        same = array.size == math.prod(shape)
-        instead = f"{name}.reshape({shape})" if same else f"jnp.full({shape}, value)"
+        if array.size == math.prod(shape):
+            instead = f"write {name}.reshape({shape})"
+        else:
+            instead = f"for one value in all rows write jnp.full({shape}, value)"
         raise ValueError(
-            f"{name} must have one entry per row, shape {shape}, got {array.shape}; "
-            f"{'write' if same else 'for one value in all rows write'} {instead}"
+            f"{name} must have one entry per row, shape {shape}, got {array.shape}; {instead}"
         )

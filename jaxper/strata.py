@@ -50,9 +50,7 @@ def integers(key: Array, batch_size: int, count: Array) -> Array:
     three runs of the generator; this is one.
     """
     coarse, fine = _words(key, 2 * batch_size).reshape(2, batch_size)
-    high, low = _product(coarse, count.astype(jnp.uint32))
-    carry = (low + _upper_word(fine, count.astype(jnp.uint32)) < low).astype(jnp.uint32)
-    return high + carry
+    return _scaled(coarse, fine, count.astype(jnp.uint32))[0]
 
 
 def _upper_word(a: Array, b: Array) -> Array:
@@ -125,12 +123,10 @@ def within_slices(
     (width,) = apart(_width(total, slices))  # once, not for every slice
     mantissa, power = _mantissa_and_power(width)
     step = jnp.asarray(order, jnp.uint32) << bits | coarse >> (32 - bits)
-    high, low = _product(step, mantissa)
-    sum_low = low + _upper_word(fine, mantissa)
-    high += (sum_low < low).astype(jnp.uint32)
+    high, low = _scaled(step, fine, mantissa)
     unit = bits + powers  # of the last place of the total, as a power of the smaller ones
-    mass = (high << (32 - unit)) | (sum_low >> unit)
-    rest = sum_low & np.uint32(2**unit - 1)
+    mass = (high << (32 - unit)) | (low >> unit)
+    rest = low & np.uint32(2**unit - 1)
     scale = power * 2.0 ** (powers - 23)
     return mass.astype(jnp.float32) * scale, rest.astype(jnp.float32) * 2.0**-unit * scale
 
@@ -168,6 +164,13 @@ def _mantissa_and_power(number: Array) -> tuple[Array, Array]:
     power = bits & np.uint32(0xFF << 23)
     mantissa = (bits & np.uint32(2**23 - 1)) | np.uint32(2**23)
     return jnp.where(power > 0, mantissa, 0), _bits.to(jnp.float32, power)
+
+
+def _scaled(whole: Array, fine: Array, factor: Array) -> tuple[Array, Array]:
+    """floor((whole + fine / 2^32) factor) of uint32: its upper and its lower word."""
+    high, low = _product(whole, factor)
+    added = low + _upper_word(fine, factor)
+    return high + (added < low).astype(jnp.uint32), added
 
 
 def _product(a: Array, b: Array) -> tuple[Array, Array]:
