@@ -7,9 +7,7 @@ from typing import TYPE_CHECKING, Any
 import jax
 import jax.numpy as jnp
 
-from jaxper import _bits
 from jaxper.stream import Stream
-from jaxper.timestep import TimeStep
 
 if TYPE_CHECKING:
     from jaxper.moves import Replay, State
@@ -28,21 +26,9 @@ def item_of(state: State) -> Any:
     storage = state.storage
     if not isinstance(storage, Stream):
         return jax.tree.unflatten(storage.structure, storage.leaves)
-    outer = storage.flags.ndim
-
-    def one(leaves: Any) -> Any:
-        specs = _bits.specs(leaves)
-        return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[outer:], x.dtype), specs)
-
     flag = jax.ShapeDtypeStruct((), jnp.bool_)
-    return TimeStep(
-        one(storage.observation),
-        one(storage.action),
-        one(storage.reward),
-        flag,
-        flag,
-        one(storage.extras),
-    )
+    step = jax.tree.unflatten(storage.steps.structure, storage.steps.leaves)
+    return step._replace(terminated=flag, truncated=flag)
 
 
 def leaves(tree: Any) -> dict[str, str]:

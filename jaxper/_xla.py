@@ -1,14 +1,12 @@
 """What XLA has to be told, so that it writes in place and computes things once."""
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
-from jax.custom_batching import custom_vmap
 
 from jaxper import _bits
 
@@ -16,7 +14,6 @@ NOWHERE = np.uint32(2**32 - 1)  # a place out of range of any array: a write to 
 MOST_ON_ONE_THREAD = 512  # rows: measured, up to here two threads are slower than one
 FEW = 64  # rows: so few XLA itself leaves to one thread, if they are not of a large array
 LARGE = 2**16  # values of an array that is not yet large
-FEW_WORDS = 2**14  # of a batch: so few one thread reads as fast as two
 
 _DROP = jax.lax.GatherScatterMode.FILL_OR_DROP
 _ROW = jax.lax.ScatterDimensionNumbers((1,), (0,), (0,))  # updates [N, 1] to an operand [B, W]
@@ -120,37 +117,6 @@ def apart(*values: Array) -> list[Array]:
     )
 
 
-def read(scratch: Array, array: Array, *indices: Array) -> tuple[Array, Array]:
-    """`array[indices]`, all in range; of few words by one thread on a CPU. And the next scratch.
-
-    To a gradient it is a constant, since numbers that move as bits have none.
-    """
-    array = jax.lax.stop_gradient(array)
-    values = gathered(array, *indices)
-    few = len(values) <= MOST_ON_ONE_THREAD and values.nbytes <= 4 * FEW_WORDS
-    if few and array.nbytes > 4 * LARGE and _bits.has_bytes(array.dtype):
-        return _on_one_thread(scratch, array, *indices)
-    return values, scratch
-
-
-def gathered(array: Array, *indices: Array) -> Array:
-    """`array[indices]`, all in range."""
-    return array.at[indices].get(mode="promise_in_bounds")
-
-
-@custom_vmap
-def _on_one_thread(scratch: Array, array: Array, *indices: Array) -> tuple[Array, Array]:
-    values, scratch = computed_once(scratch, gathered(array, *indices), reads=array.size)
-    return values, scratch
-
-
-@_on_one_thread.def_vmap
-def _side_by_side(replays: int, batched: list[bool], scratch: Array, *operands: Array) -> Any:
-    """Replays side by side are work enough for two threads."""
-    axes = [0 if is_batched else None for is_batched in batched[1:]]
-    return (jax.vmap(gathered, axes)(*operands), scratch), (True, batched[0])
-
-
 def _packed(values: tuple[Array, ...]) -> Array:
     """The values as one array [B, W] of words, or of pairs of them."""
     if len(values) == 1:
@@ -205,28 +171,3 @@ def _number(array: Array) -> Array:
     first = array.ravel()[0]
     number = jax.lax.real(first) if jnp.iscomplexobj(first) else first
     return _bits.of(number).astype(jnp.uint32)
-
-
-def touched(places: Array, array: Array, columns: Sequence[int]) -> Array:
-    """Row numbers of an array, once a CPU has these rows in its cache; elsewhere nothing.
-
-    What is made of a row keeps the processor from coming to the next one, so it waits for memory
-    row by row. A loop that only reads waits for many rows at a time. The loop is one of its own
-    where the result is `computed_once`.
-
-    Args:
-      places: uint32 [B], below 2^31.
-      array: of 32-bit numbers, [rows, W].
-      columns: one in each cache line that is wanted.
-    """
-
-    def read(places: Array, array: Array) -> Array:
-        rows = gathered(array, places)
-        words = [rows[:, column] for column in columns]
-        for word in words:  # not between the reads: then each would wait for the one before
-            at_least = _bits.of(word) | np.uint32(2**31)
-            places = jnp.minimum(places, at_least)  # no compiler sees through it
-        return places
-
-    places = varying_as(places, array)
-    return jax.lax.platform_dependent(places, array, cpu=read, default=lambda places, _: places)

@@ -7,7 +7,8 @@ import numpy as np
 from jax import Array
 
 from jaxper import levels
-from jaxper._xla import apart, computed_once, touched
+from jaxper._reads import touched
+from jaxper._xla import apart, computed_once
 from jaxper.levels import GROUP
 
 FAR = 2**19  # leaves or sums: so many lie outside of the caches near a core

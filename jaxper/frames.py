@@ -13,26 +13,23 @@ from jaxper.stream import Stream
 PADDINGS = ("repeat", "zeros")
 
 
-def read(
-    stored: Stream, rows: Array, envs: Array, since_first: Array, count: int, axis: int, pad: str
-) -> Any:
-    """The stacks of `count` frames that end at `rows`, leaves [B, ...] with a new axis.
+def read(stored: Stream, slots: Array, since_first: Array, count: int, axis: int, pad: str) -> Any:
+    """The stacks of `count` frames that end in `slots`, leaves [B, ...] with a new axis.
 
     Args:
       stored: the stream.
-      rows: uint32 [B].
-      envs: uint32 [B].
+      slots: int32 or uint32 [B].
       since_first: int32 [B], rows since the episode's first; where more than count - 1, any such.
       count: frames in a stack; 1 adds no axis.
       axis: where the axis of frames goes in each observation.
       pad: what stands for frames from before the episode.
     """
     if count == 1:
-        return stream.read(stored.observation, rows, envs)
+        return stream.read(stored, slots, "observation").observation
     back = jnp.arange(count - 1, -1, -1, dtype=jnp.int32)[None]
     held = jnp.minimum(back, since_first[:, None])
-    at = stream.moved(stored, rows[:, None], -held)
-    frames = stream.read(stored.observation, at, envs[:, None])
+    at = stream.later(stored, slots[:, None], -held)
+    frames = stream.read(stored, at, "observation").observation
     if pad == "zeros":
         before = back > since_first[:, None]
         bits = jax.tree.map(

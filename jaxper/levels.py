@@ -13,7 +13,8 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxper._xla import computed_once, gathered, known_late
+from jaxper._reads import gathered
+from jaxper._xla import computed_once, known_late
 
 GROUP = 16  # children per node
 TOP = 256  # rows of the highest level that is stored
@@ -68,6 +69,17 @@ def refresh(
         written = [(*done, level) for done, level in zip(written, below, strict=True)]
         rows = [row // GROUP for row in rows]
     return written
+
+
+def groups_of(first: Array, count: int, capacity: int) -> Array:
+    """Groups with all the leaves of `count` slots of a ring from `first` on, uint32 [G], G > 1.
+
+    Each holds one of every `GROUP` slots, but for the one before the ring's end and the last.
+    """
+    offset = np.append(np.arange(0, count, GROUP), max(count - 1, 0)).astype(np.uint32)
+    slots = first + offset
+    slots = jnp.where(slots < capacity, slots, slots - np.uint32(capacity))
+    return jnp.append(slots, np.uint32(capacity - 1)) // GROUP
 
 
 def children(level: Array, rows: Array) -> list[Array]:

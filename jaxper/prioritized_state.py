@@ -44,7 +44,7 @@ class PrioritizedState(NamedTuple):
     discount: Any  # float32 [], of the steps folded into a transition; () under another view
     stored: Array  # int32 [], slots that hold an item
     tree: sum_tree.SumTree  # one leaf per slot
-    storage: Any  # what the view keeps of the items: `Rows`, or a `Stream`
+    storage: Any  # what the view keeps of the items: `Records`, or a `Stream`
 
 
 def init(replay: PrioritizedReplay, item: Any, alpha: Array, discount: Any) -> PrioritizedState:
@@ -87,10 +87,10 @@ def add(
         )
         priorities = jnp.where(good, priorities, unseen)
     leaves = leaf_of(priorities, state.alpha, replay.epsilon, replay.capacity)
-    leaves = jnp.where(changes.live, leaves, 0)
+    leaves = jnp.where(changes.live, leaves[..., None], 0)
     next_id = ring.advance(state.next_id, changes.count, replay.capacity)
     stored = ring.stored_after(state.stored, changes.count, replay.capacity)
-    tree, late = sum_tree.write(state.tree, changes.slots, leaves, next_id, stored)
+    tree, late = sum_tree.write(state.tree, changes, leaves, next_id, stored)
     return state._replace(next_id=late[0], stored=late[1], tree=tree, storage=storage)
 
 

@@ -22,8 +22,9 @@ class Changes(NamedTuple):
     """What an add did to the slots."""
 
     count: Array  # uint32 [], slots written
-    slots: Array  # uint32 [W], those whose leaf is to be written, each once; `NO_SLOT` for none
-    live: Array  # bool [W], whether they can be drawn now
+    slots: Array  # uint32 [W], the first of each run of slots whose leaves change; or `NO_SLOT`
+    live: Array  # bool [W, slots in a run], whether they can be drawn now
+    groups: Array  # uint32 [G], all groups of leaves that these are in, some more than once
 
 
 def modulus(capacity: int) -> np.uint32:
@@ -86,6 +87,23 @@ def write(storage: Any, slots: Array, rows: Any) -> Any:
     return jax.tree.map(
         lambda stored, new: _xla.scattered(stored, slots, jnp.asarray(new)), storage, rows
     )
+
+
+def runs(array: Array, slots: Array, width: int) -> Array:
+    """What stands in runs of an array [N] that begin at `slots`, uint32 [W]: [W, width].
+
+    Of one out of range the last.
+    """
+    numbers = jax.lax.GatherDimensionNumbers((1,), (), (0,))
+    return jax.lax.gather(array, slots[:, None], numbers, (width,), mode="clip")
+
+
+def write_runs(array: Array, slots: Array, values: Array) -> Array:
+    """An array [N] with `values` [W, width] in runs that begin at `slots`; W is above 1."""
+    slots = jnp.minimum(slots, NO_SLOT - np.uint32(values.shape[1]))  # so its end is none either
+    numbers = jax.lax.ScatterDimensionNumbers((1,), (), (0,))
+    mode = jax.lax.GatherScatterMode.FILL_OR_DROP
+    return jax.lax.scatter(array, slots[:, None], values, numbers, unique_indices=True, mode=mode)
 
 
 def nbytes(arrays: Any) -> int:

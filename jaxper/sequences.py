@@ -10,6 +10,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxper import _checks, flags, stream
+from jaxper._xla import computed_once
 from jaxper.stream import Stream
 from jaxper.timestep import Sequence
 
@@ -110,16 +111,19 @@ class Sequences:
 
     def read(self, stored: Stream, discount: tuple[()], slots: Array) -> Sequence:
         """The sequences that start at `slots`, int32 [B]."""
-        rows, envs = stream.place(stored, slots)
         column = jnp.arange(self.length, dtype=jnp.int32)[None]
-        at = stream.moved(stored, rows[:, None], column)
-        bits = stream.read(stored.flags, at, envs[:, None])
+        at = stream.later(stored, slots[:, None], column)
+        at, _ = computed_once(slots, at)  # once, not for every word
+        bits, _ = computed_once(at, stream.flags_of(stored, at))
         if self.boundaries == "cross":
             mask = ~flags.has(bits, flags.IGNORED)
         else:
             end = jnp.where(flags.ended(bits), column, self.length)
             mask = column <= jnp.min(end, axis=1, keepdims=True)
-        steps = stream.time_steps(stored, at, envs[:, None])
+        steps = stream.read(stored, at, "observation", "action", "reward", "extras")
+        steps = steps._replace(
+            terminated=flags.has(bits, flags.TERMINATED), truncated=flags.has(bits, flags.TRUNCATED)
+        )
         return Sequence(steps, mask, first=flags.has(bits, flags.FIRST))
 
 

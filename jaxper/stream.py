@@ -19,7 +19,8 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxper import _bits, _check_items, _checks, _xla, flags, ring
+from jaxper import _check_items, _checks, _reads, _xla, flags, levels, records, ring
+from jaxper.records import Records
 from jaxper.timestep import TimeStep
 
 if TYPE_CHECKING:
@@ -30,10 +31,7 @@ if TYPE_CHECKING:
 class Stream(NamedTuple):
     """What is stored of the steps; `rows` is capacity / num_envs."""
 
-    observation: Any  # leaves [rows, num_envs, ...], some as `Bits`
-    action: Any  # likewise
-    reward: Any  # likewise, any real dtype
-    extras: Any  # likewise
+    steps: Records  # [rows, num_envs] of `TimeStep`s without their flags
     flags: Array  # uint8 [rows, num_envs], see `flags`
     count: Any  # uint32 [num_envs], where periods are counted: the count of the newest row; or ()
     view: Any  # what it was made under, see `kept`; part of the structure, no array
@@ -43,35 +41,21 @@ def init(view: Transitions | Sequences, item: Any, capacity: int) -> Stream:
     """An empty stream of steps like `item`, a `TimeStep`."""
     item = _check_items.time_step(item)
     shape = (capacity // view.num_envs, view.num_envs)
-
-    def empty(spec: Any) -> Any:
-        zeros = jax.tree.map(lambda leaf: jnp.zeros((*shape, *leaf.shape), leaf.dtype), spec)
-        return _bits.stored(zeros)
-
     return Stream(
-        observation=empty(item.observation),
-        action=empty(item.action),
-        reward=empty(item.reward),
-        extras=empty(item.extras),
+        steps=records.init(_without_flags(item), *shape),
         flags=jnp.zeros(shape, jnp.uint8),
         count=view.first_count(),
         view=kept(view),
     )
 
 
+def _without_flags(step: TimeStep) -> TimeStep:
+    return step._replace(terminated=(), truncated=())
+
+
 def kept(view: Any) -> Any:
     """A view as a stream keeps it: of no particular discount, which is an array in the state."""
     return dataclasses.replace(view, discount=0) if hasattr(view, "discount") else view
-
-
-def time_steps(stream: Stream, rows: Array, envs: Array) -> TimeStep:
-    """The steps at `rows` and `envs`, uint32 of one shape, as they were added."""
-    observation, action, reward, extras = read(
-        (stream.observation, stream.action, stream.reward, stream.extras), rows, envs
-    )
-    bits = read(stream.flags, rows, envs)
-    terminated, truncated = flags.has(bits, flags.TERMINATED), flags.has(bits, flags.TRUNCATED)
-    return TimeStep(observation, action, reward, terminated, truncated, extras)
 
 
 def check(
@@ -89,8 +73,8 @@ def check(
             f"observation, action, reward, terminated, truncated) with leaves [T, num_envs, ...]"
         )
     flag = jax.ShapeDtypeStruct(stream.flags.shape, jnp.bool_)
-    expected = TimeStep(stream.observation, stream.action, stream.reward, flag, flag, stream.extras)
-    rows = _check_items.rows("steps", steps, _bits.specs(expected), "T")
+    expected = records.expected(stream.steps)._replace(terminated=flag, truncated=flag)
+    rows = _check_items.rows("steps", steps, expected, "T")
     most, num_envs = stream.flags.shape
     if rows > most:
         raise ValueError(
@@ -100,28 +84,33 @@ def check(
     return None, _checks.mask(mask, (rows, num_envs))
 
 
-def read(leaves: Any, rows: Array, envs: Array) -> Any:
-    """What stands at `rows` and `envs` of leaves [rows, num_envs, ...]."""
-    arrays, structure = jax.tree.flatten(leaves)
-    values, scratch = [], rows
-    for array in arrays:  # each waits for the one before, see `computed_once`
-        value, scratch = _xla.read(scratch, array, rows, envs)
-        values.append(value)
-    return _bits.given(jax.tree.unflatten(structure, values))
+def read(stream: Stream, slots: Array, *fields: str) -> TimeStep:
+    """These fields of the steps in `slots`, uint32 of any shape; the others are ()."""
+    step = records.numbered(stream.steps)
+    step = step._replace(**{name: () for name in step._fields if name not in fields})
+    return records.read(stream.steps, step, slots)
 
 
-def place(stream: Stream, slots: Array) -> tuple[Array, Array]:
-    """Row and environment of each slot, uint32 [B] twice."""
-    num_envs = np.uint32(stream.flags.shape[1])
-    slots = slots.astype(jnp.uint32)
-    return slots // num_envs, slots % num_envs
+def flags_of(stream: Stream, slots: Array) -> Array:
+    """The flags of the steps in `slots`, uint8 of their shape."""
+    bits, _ = _reads.read(slots, stream.flags.ravel(), slots)
+    return bits
+
+
+def later(stream: Stream, slots: Array, by: ArrayLike) -> Array:
+    """The slots of the same environments `by` steps later, uint32; |by| up to a whole ring."""
+    rows, num_envs = stream.flags.shape
+    return _around(slots.astype(jnp.uint32), jnp.asarray(by) * num_envs, rows * num_envs)
 
 
 def moved(stream: Stream, rows: Array, by: ArrayLike) -> Array:
     """The rows that stand `by` rows later, or earlier where negative; |by| up to a whole ring."""
-    by, total = jnp.asarray(by), np.uint32(len(stream.flags))
-    ahead = rows + jnp.where(by < 0, by + len(stream.flags), by).astype(jnp.uint32)
-    return jnp.where(ahead < total, ahead, ahead - total)
+    return _around(rows, jnp.asarray(by), len(stream.flags))
+
+
+def _around(places: Array, by: Array, total: int) -> Array:
+    ahead = places + jnp.where(by < 0, by + total, by).astype(jnp.uint32)
+    return jnp.where(ahead < np.uint32(total), ahead, ahead - np.uint32(total))
 
 
 def newest_row(stream: Stream, next_id: Array) -> Array:
@@ -147,16 +136,12 @@ def write(
     starts = starts if mask is None else starts & mask
     rows = moved(stream, newest, np.arange(1, len(bits) + 1))
 
-    def put(leaves: Any, new: Any) -> Any:
-        return ring.write(leaves, rows, _bits.stored(new))
-
     bits |= flags.mark(starts, flags.START)
+    new = records.stored(stream.steps, _without_flags(steps))
+    words, large = ring.write((stream.steps.words, stream.steps.large), rows, new)
     stream = stream._replace(
-        observation=put(stream.observation, steps.observation),
-        action=put(stream.action, steps.action),
-        reward=put(stream.reward, steps.reward),
-        extras=put(stream.extras, steps.extras),
-        flags=put(stream.flags, bits),
+        steps=dataclasses.replace(stream.steps, words=words, large=large),
+        flags=ring.write(stream.flags, rows, bits),
         count=count,
     )
     return stream, _changes(view, stream, moved(stream, newest, len(bits)), stored, bits)
@@ -176,21 +161,32 @@ def _changes(
     newly = np.arange(added, dtype=np.int32)
     oldest = np.arange(total - view.history, total, dtype=np.int32)
     age = np.unique(np.concatenate([newly, newly + view.span, oldest]))
-    age = age[age < total, None]
+    age = age[age < total]
     complete = (age >= view.span) & (age < view.span + added)
     oldest = age >= total - view.history
 
     overwriting = stored // num_envs > total - added
     rows = moved(stream, newest, -age)
-    bits, _ = _xla.read(new, stream.flags, rows[:, 0])
+    bits, _ = _reads.read(new, stream.flags, rows)
     written = (age < added) | complete | (oldest & overwriting)
-    slots = rows * np.uint32(num_envs) + np.arange(num_envs, dtype=np.uint32)[None]
-    live = view.may_start(bits) & complete & ~(oldest & overwriting)
+    live = complete & ~(oldest & overwriting)
+    newest = _xla.known_late(newest, jnp.sum(bits[:1, :1]).astype(jnp.float32))  # not ready early
     return ring.Changes(
         count=jnp.uint32(added * num_envs),
-        slots=jnp.where(written, slots, ring.NO_SLOT).ravel(),
-        live=live.ravel(),
+        slots=jnp.where(written, rows * np.uint32(num_envs), ring.NO_SLOT),
+        live=view.may_start(bits) & live[:, None],
+        groups=_groups(stream, newest, age),
     )
+
+
+def _groups(stream: Stream, newest: Array, age: np.ndarray) -> Array:
+    """The groups of leaves that the rows of these ages are in, uint32 [G]."""
+    num_envs, gaps = stream.flags.shape[1], np.flatnonzero(np.diff(age) > 1) + 1
+    groups = []
+    for run in np.split(age, gaps):
+        first = moved(stream, newest, -run.max(initial=0)) * np.uint32(num_envs)
+        groups.append(levels.groups_of(first, len(run) * num_envs, stream.flags.size))
+    return jnp.concatenate(groups)
 
 
 def cut(state: Any) -> Any:

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxper import _bits, _checks, descent, duplicates, levels
+from jaxper import _bits, _checks, descent, duplicates, levels, ring
 from jaxper._xla import NOWHERE, after, apart, computed_once, never_one
 from jaxper.levels import GROUP
 
@@ -193,19 +193,23 @@ def replace(
 
 @partial(jax.jit, inline=True)
 def write(
-    tree: SumTree, indices: Array, values: Array, *numbers: Array
+    tree: SumTree, changes: ring.Changes, values: Array, *numbers: Array
 ) -> tuple[SumTree, tuple[Array, ...]]:
-    """`set` for uint32 indices that are in range and differ from each other, or are `OUT`.
+    """The tree with `values`, float32 [W, slots in a run], in the slots of the changes.
 
     It returns the numbers, [] each, too: known once the tree is written.
     """
-    if not indices.size:
+    if not values.size:
         return tree, numbers
-    before = _get(tree, indices)
-    change = _change(indices, values, before)
-    (change,) = apart(change)  # else a GPU reads the few old leaves of a small write as it writes
-    indices = after(indices, change.astype(jnp.float32), _ready(tree))
-    return _put(tree, tree.leaves, indices, values, change, *numbers)
+    slots, values = never_one(changes.slots, values)
+    flat = tree.leaves.ravel()
+    before = ring.runs(flat, slots, values.shape[1])
+    before, _ = computed_once(slots, before, reads=flat.size)
+    more = _change(slots[:, None], values, before)
+    (more,) = apart(more)  # else a GPU reads the few old leaves of a small write as it writes
+    slots = after(slots, more.astype(jnp.float32), _ready(tree))
+    flat = ring.write_runs(flat, slots, values)
+    return _refreshed(tree, flat, changes.groups, values[:, 0], more, *numbers)
 
 
 def _change(indices: Array, values: Array, before: Array | int) -> Array:
@@ -217,14 +221,21 @@ def _change(indices: Array, values: Array, before: Array | int) -> Array:
 def _put(
     tree: SumTree, leaves: Array, indices: Array, values: Array, change: ArrayLike, *numbers: Array
 ) -> tuple[SumTree, tuple[Array, ...]]:
-    """The tree with `values` at `indices` of `leaves`, no index twice but `OUT`.
+    """The tree with `values` at `indices` of `leaves`, no index twice but `OUT`."""
+    indices, values = never_one(indices, values)
+    flat = leaves.ravel().at[indices].set(values, mode="drop", unique_indices=True)
+    return _refreshed(tree, flat, indices // GROUP, values, change, *numbers)
+
+
+def _refreshed(
+    tree: SumTree, flat: Array, groups: Array, values: Array, change: ArrayLike, *numbers: Array
+) -> tuple[SumTree, tuple[Array, ...]]:
+    """The tree with its leaves `flat`, where `values` were written to these `groups`.
 
     The numbers, and how many leaves are above 0, read the highest levels: a GPU computes what reads
     the same array in one operation.
     """
-    indices, values = never_one(indices, values)
-    flat = leaves.ravel().at[indices].set(values, mode="drop", unique_indices=True)
-    leaves, groups = flat.reshape(leaves.shape), indices // GROUP
+    leaves = flat.reshape(tree.leaves.shape)
     parents, reduces = [tree.sums], [levels.total]
     if tree.minima is not None:
         parents, reduces = [*parents, tree.minima], [*reduces, levels.smallest]

@@ -9,9 +9,9 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxper import _bits, _check_items, _checks, flags, frames, stream
+from jaxper import _check_items, _checks, flags, frames, records, stream
 from jaxper.stream import Stream
-from jaxper.timestep import Transition
+from jaxper.timestep import TimeStep, Transition
 
 
 @jax.tree_util.register_static
@@ -92,8 +92,8 @@ class Transitions:
         """An empty stream; `item` is one step of one environment, a `TimeStep`."""
         empty = stream.init(self, item, capacity)
         if self.frame_stack > 1:
-            specs = _bits.specs(empty.observation)
-            for path, leaf in jax.tree_util.tree_leaves_with_path(specs):
+            observation = records.expected(empty.steps).observation
+            for path, leaf in jax.tree_util.tree_leaves_with_path(observation):
                 name = jax.tree_util.keystr(path)
                 _check_items.axis_fits(self.stack_axis, leaf.ndim - 2, name)
         return empty
@@ -120,31 +120,36 @@ class Transitions:
 
     def read(self, stored: Stream, discount: Array, slots: Array) -> Transition:
         """The transitions that start at `slots`, int32 [B]."""
-        rows, envs = stream.place(stored, slots)
         start = self.frame_stack - 1  # the column of step t in what follows
         window = np.arange(-start, self.n_step + 1, dtype=np.int32)[None]
-        at = stream.moved(stored, rows[:, None], window)
-        bits = stream.read(stored.flags, at, envs[:, None])
+        at = stream.later(stored, slots[:, None], window)
+        bits = stream.flags_of(stored, at)
         counted = _counted(bits[:, start:-1])
         length = jnp.sum(counted, axis=1, dtype=jnp.int32)  # m
         terminated = jnp.any(counted & flags.has(bits[:, start:-1], flags.TERMINATED), axis=1)
-        action, extras = stream.read((stored.action, stored.extras), rows, envs)
-        rewards = stream.read(stored.reward, at[:, start:-1], envs[:, None])
-        after = stream.moved(stored, rows, length)
+        step = self._step(stored, slots.astype(jnp.uint32), _since_first(bits, start))
+        rewards = stream.read(stored, at[:, start:-1], "reward").reward
+        after = stream.later(stored, slots, length)
         return Transition(
-            observation=self._frames(stored, rows, envs, _since_first(bits, start)),
-            action=action,
+            observation=step.observation,
+            action=step.action,
             reward=_fold(rewards, counted, discount),
             discount=jnp.where(terminated, 0, discount ** length.astype(jnp.float32)),
             next_observation=self._frames(
-                stored, after, envs, _since_first(bits, start + length[:, None])
+                stored, after, _since_first(bits, start + length[:, None])
             ),
-            extras=extras,
+            extras=step.extras,
         )
 
-    def _frames(self, stored: Stream, rows: Array, envs: Array, since_first: Array) -> Any:
+    def _step(self, stored: Stream, slots: Array, since_first: Array) -> TimeStep:
+        if self.frame_stack == 1:
+            return stream.read(stored, slots, "observation", "action", "extras")
+        step = stream.read(stored, slots, "action", "extras")
+        return step._replace(observation=self._frames(stored, slots, since_first))
+
+    def _frames(self, stored: Stream, slots: Array, since_first: Array) -> Any:
         size, axis = self.frame_stack, self.stack_axis
-        return frames.read(stored, rows, envs, since_first, size, axis, self.padding)
+        return frames.read(stored, slots, since_first, size, axis, self.padding)
 
 
 def _counted(bits: Array) -> Array:

@@ -29,7 +29,7 @@ class UniformState(NamedTuple):
     discount: Any  # float32 [], of the steps folded into a transition; () under another view
     stored: Array  # int32 [], slots that hold an item
     tree: Any  # a SumTree with a leaf of 1 per live slot; () where all stored items are live
-    storage: Any  # what the view keeps of the items: `Rows`, or a `Stream`
+    storage: Any  # what the view keeps of the items: `Records`, or a `Stream`
 
 
 def init(replay: UniformReplay, item: Any, discount: Any) -> UniformState:
@@ -50,7 +50,7 @@ def add(replay: UniformReplay, state: UniformState, items: Any, mask: Array | No
     storage, changes = replay.view.write(state.storage, state.next_id, state.stored, items, mask)
     tree = state.tree
     if tree != ():
-        tree, _ = sum_tree.write(tree, changes.slots, changes.live.astype(jnp.float32))
+        tree, _ = sum_tree.write(tree, changes, changes.live.astype(jnp.float32))
     return state._replace(
         next_id=ring.advance(state.next_id, changes.count, replay.capacity),
         stored=ring.stored_after(state.stored, changes.count, replay.capacity),

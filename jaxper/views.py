@@ -10,10 +10,12 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxper import _check_items, _checks, ring, rows
+from jaxper import _check_items, _checks, levels, records, ring, rows
+from jaxper.records import Records
 from jaxper.sequences import Sequences
 from jaxper.transitions import Transitions
 
@@ -40,19 +42,19 @@ class Items:
     True
     """
 
-    def init(self, item: Any, capacity: int) -> rows.Rows:
+    def init(self, item: Any, capacity: int) -> Records:
         """Empty storage."""
-        return rows.init(_check_items.item_spec(item), capacity)
+        return records.init(_check_items.item_spec(item), capacity)
 
     def init_discount(self, discount: ArrayLike | None) -> tuple[()]:
         """What the state holds: nothing."""
         return _checks.no_discount(self, discount)
 
     def check(
-        self, storage: rows.Rows, items: Any, priorities: ArrayLike | None, mask: ArrayLike | None
+        self, storage: Records, items: Any, priorities: ArrayLike | None, mask: ArrayLike | None
     ) -> tuple[Array | None, Array | None]:
         """Refuses what cannot be added; gives priorities, float32 [B], and mask, bool [B]."""
-        count = _check_items.rows("items", items, rows.expected(storage), "B")
+        count = _check_items.rows("items", items, records.expected(storage), "B")
         capacity = len(storage.words)
         if count > capacity:
             raise ValueError(
@@ -64,16 +66,21 @@ class Items:
         )
 
     def write(
-        self, storage: rows.Rows, next_id: Array, stored: Array, items: Any, mask: Array | None
-    ) -> tuple[rows.Rows, ring.Changes]:
+        self, storage: Records, next_id: Array, stored: Array, items: Any, mask: Array | None
+    ) -> tuple[Records, ring.Changes]:
         """Stores items, leaves [B, ...], but for those where `mask` is False."""
         added = len(jax.tree.leaves(items)[0])
-        slots = ring.next_slots(next_id, added, mask, len(storage.words))
-        count = added if mask is None else jnp.sum(mask, dtype=jnp.uint32)
-        changes = ring.Changes(jnp.uint32(count), slots, live=jnp.ones(added, bool))
+        capacity = len(storage.words)
+        slots = ring.next_slots(next_id, added, mask, capacity)
+        changes = ring.Changes(
+            count=jnp.uint32(added if mask is None else jnp.sum(mask, dtype=jnp.uint32)),
+            slots=slots,
+            live=jnp.ones((added, 1), bool),
+            groups=levels.groups_of(next_id % np.uint32(capacity), added, capacity),
+        )
         return rows.write(storage, slots, items), changes
 
-    def read(self, storage: rows.Rows, discount: tuple[()], slots: Array) -> Any:
+    def read(self, storage: Records, discount: tuple[()], slots: Array) -> Any:
         """The items at `slots`, int32 [B]."""
         return rows.read(storage, slots)
 

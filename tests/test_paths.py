@@ -33,7 +33,7 @@ PATHS = {
     "all threads": [(_xla, "MOST_ON_ONE_THREAD", 0)],
     "touched": [(descent, "FAR", 0), (rows, "FAR", 0)],
     "streams on one thread": [(_xla, "LARGE", -1)],
-    "items together": [(_xla, "FEW_WORDS", 0)],
+    "items leaf by leaf": [(rows, "MOST_WORDS", 0)],
 }
 
 

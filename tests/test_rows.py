@@ -5,7 +5,15 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxper import Items, PrioritizedReplay, Sequences, TimeStep, Transitions, UniformReplay, rows
+from jaxper import (
+    Items,
+    PrioritizedReplay,
+    Sequences,
+    TimeStep,
+    Transitions,
+    UniformReplay,
+    records,
+)
 
 SHORT_FLOATS = ["bfloat16", "float8_e4m3fn", "float8_e5m2"]
 DTYPES = ["bool", "uint8", "int8", "uint16", "float16", "int32", "uint32", "float32", *SHORT_FLOATS]
@@ -47,6 +55,9 @@ def test_items_come_back_bit_for_bit(shape, count):
 def test_streams_come_back_bit_for_bit(view):
     generator = np.random.default_rng(0)
     leaves = {name: random_leaf(generator, 12, (3,), name).reshape(6, 2, 3) for name in DTYPES}
+    for name in ("uint8", "uint16", *SHORT_FLOATS):
+        large = random_leaf(generator, 12, (1025,), name)
+        leaves[f"large {name}"] = large.reshape(6, 2, 1025)
     flag = np.zeros((6, 2), bool)
     steps = TimeStep(leaves, np.zeros((6, 2), np.int32), flag.astype(np.float32), flag, flag)
     replay = PrioritizedReplay(16, view=view)
@@ -54,7 +65,7 @@ def test_streams_come_back_bit_for_bit(view):
     found = replay.get(replay.add(state, steps), np.arange(2, 8, dtype=np.int32))
     drawn = found.observation if isinstance(view, Transitions) else found.steps.observation
     for name, leaf in leaves.items():
-        flat = leaf.reshape(12, 3)
+        flat = leaf.reshape(12, -1)
         # The environments take turns: its neighbour in time is two slots on, or two back.
         first = flat[:6] if isinstance(view, Transitions) else flat[2:8]
         expected = np.stack([first, flat[2:8] if isinstance(view, Transitions) else flat[4:10]], 1)
@@ -107,6 +118,6 @@ def test_small_leaves_share_a_row_and_large_ones_do_not():
 
 
 def test_the_limit_is_counted_in_bytes_of_one_leaf():
-    below, above = np.zeros(rows.LARGE - 1, np.uint8), np.zeros(rows.LARGE, np.uint8)
+    below, above = np.zeros(records.LARGE - 1, np.uint8), np.zeros(records.LARGE, np.uint8)
     assert len(UniformReplay(2).init({"a": below, "b": below}).storage.large) == 0
     assert len(UniformReplay(2).init({"a": below, "b": above}).storage.large) == 1

@@ -31,6 +31,7 @@ MORE_VIEWS = [
     Sequences(5, 1, 2, "cross"),
     Sequences(2, 2, 5, autoreset="next_step"),
     Sequences(1, 6, 4, "cross"),
+    Transitions(20, 2, 0.9),
 ]
 
 
@@ -216,4 +217,4 @@ def test_a_step_is_stored_once():
         beyond = replay.nbytes(step) / capacity - (84 * 84 + 4 + 4)
         assert beyond < 1 + 4.3
     state = jax.eval_shape(replay.init, step)
-    assert state.storage.observation.dtype == jnp.uint8
+    assert [leaf.dtype for leaf in state.storage.steps.large] == [jnp.uint8]
