@@ -70,6 +70,23 @@ def test_a_step_is_one_threads(replay, item, batch):
     assert ready.shared(loop) == []
 
 
+def test_a_step_of_one_replay_under_vmap_is_one_threads():
+    """As of one seed, in a program that can train many."""
+    replay = PrioritizedReplay(2**20, view=STREAM)
+    step = steps(replay, 32)
+    state, rows, keys = (
+        jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((1, *leaf.shape), leaf.dtype), tree)
+        for tree in (
+            jax.eval_shape(replay.init, STEP),
+            jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((4, 16, *leaf.shape), leaf.dtype), STEP),
+            jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 10)),
+        )
+    )
+    loop = ready.longest_loop(jax.vmap(step), state, rows, keys)
+    assert ready.most(loop) <= MOST
+    assert ready.shared(loop) == []
+
+
 @pytest.mark.parametrize("view", [Items(), STREAM], ids=repr)
 def test_a_draw_called_alone_is_one_threads(view):
     """Also where it is the whole program, whose constants and numbers are all ready at first."""
