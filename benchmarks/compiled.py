@@ -35,12 +35,7 @@ def runs(
     def step(state: Any, i: Any) -> tuple[Any, Any]:
         state = add(state, rows)
         drawn = sample(state, keys[i])
-        # An error that depends on all that was drawn: so XLA reads before it writes, in place.
-        errors = sum(
-            jnp.sum(leaf.reshape(*drawn[1].shape, -1).astype(jnp.float32), axis=-1)
-            for leaf in jax.tree.leaves(drawn)
-        )
-        return update(state, drawn[1], jnp.abs(errors)), drawn
+        return update(state, drawn[1], errors(drawn, drawn[1].shape)), drawn
 
     bodies = {
         "add": lambda state, drawn, i: (add(state, rows), drawn),
@@ -49,6 +44,20 @@ def runs(
         "step": lambda state, drawn, i: step(state, i),
     }
     return {name: loop(held, body, work.at_a_time) for name, body in bodies.items()}
+
+
+def errors(drawn: Any, shape: tuple[int, ...]) -> Any:
+    """Errors of a batch that depend on all that was drawn: so XLA reads before it writes, in place.
+
+    Args:
+      drawn: leaves [shape, ...].
+      shape: of the batch.
+    """
+    sums = [
+        jnp.sum(leaf.reshape(*shape, -1).astype(jnp.float32), axis=-1)
+        for leaf in jax.tree.leaves(drawn)
+    ]
+    return jnp.abs(sum(sums))
 
 
 def loop(held: list[Any], body: Callable[[Any, Any, Any], tuple[Any, Any]], at_a_time: int) -> Run:

@@ -43,15 +43,15 @@ def steps_of(job: Job) -> jaxper.TimeStep:
 
 
 def runs(state: Any, add: Callable, sample: Callable, update: Callable) -> dict[str, Run]:
-    """Adds, draws and whole steps; a draw gives what was drawn, its ids and its rewards."""
+    """Adds, draws and whole steps; a draw gives what was drawn, and its ids."""
     keys = jax.random.split(jax.random.key(1), VARIANTS)
     drawn = jax.eval_shape(sample, state, keys[0])
     held = [state, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), drawn)]
 
     def step(state: Any, drawn: Any, i: Any) -> tuple[Any, Any]:
         state = add(state)
-        drawn = _, ids, rewards = sample(state, keys[i])
-        return update(state, ids, jnp.abs(rewards.reshape(len(ids), -1).mean(axis=1))), drawn
+        drawn = sample(state, keys[i])
+        return update(state, drawn[1], compiled.errors(drawn, drawn[1].shape)), drawn
 
     bodies = {
         "add": lambda state, drawn, i: (add(state), drawn),
@@ -76,11 +76,9 @@ def of_jaxper(job: Job, capacity: int) -> dict[str, Run]:
     def add(state: Any) -> Any:
         return replay.add(state, steps)
 
-    def sample(state: Any, key: Any) -> tuple[Any, Any, Any]:
+    def sample(state: Any, key: Any) -> tuple[Any, Any]:
         drawn = replay.sample(state, key, job.batch_size)
-        items = drawn.items
-        rewards = items.reward if job.length == 2 else items.steps.reward
-        return (items, drawn.probabilities, drawn.weights), drawn.ids, rewards
+        return (drawn.items, drawn.probabilities, drawn.weights), drawn.ids
 
     def init() -> Any:
         return replay.init(jax.tree.map(lambda leaf: leaf[0, 0], steps))
@@ -107,9 +105,9 @@ def of_flashbax(job: Job, capacity: int) -> dict[str, Run]:
     def add(state: Any) -> Any:
         return buffer.add(state, steps)
 
-    def sample(state: Any, key: Any) -> tuple[Any, Any, Any]:
+    def sample(state: Any, key: Any) -> tuple[Any, Any]:
         drawn = buffer.sample(state, key)
-        return (drawn.experience, drawn.probabilities), drawn.indices, drawn.experience["reward"]
+        return (drawn.experience, drawn.probabilities), drawn.indices
 
     def init() -> Any:
         return buffer.init(jax.tree.map(lambda leaf: leaf[0, 0], steps))

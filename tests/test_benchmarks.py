@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks import compiled, h200, tables, timing, uniform, with_jaxper, with_numpy
+from benchmarks import compiled, h200, streams, tables, timing, uniform, with_jaxper, with_numpy
 from benchmarks.work import OPERATIONS, VARIANTS, Cell, Contender, work
 
 TEXT = """
@@ -50,6 +50,14 @@ def test_uniform_contenders_run():
     for runs in uniform.contenders(work(capacity=128, batch_size=8, add_size=64)).values():
         times = timing.interleaved(runs, rounds=2, seconds=1e-4)
         assert list(times) == ["add", "sample", "add and sample"]
+        assert all((time > 0).all() for time in times.values())
+
+
+@pytest.mark.parametrize("job", [streams.Job(4, 2, 1, 1, 8), streams.Job(4, 5, 2, 2, 8)])
+def test_stream_contenders_run(job):
+    for runs in streams.contenders(job, capacity=128).values():
+        times = timing.interleaved(runs, rounds=2, seconds=1e-4)
+        assert list(times) == ["add", "sample", "step"]
         assert all((time > 0).all() for time in times.values())
 
 
