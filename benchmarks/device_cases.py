@@ -205,9 +205,9 @@ def loops() -> Iterator[Case]:
 def streams() -> Iterator[Case]:
     """Steps of what is built when it is drawn."""
     for name, item, view, most in (
-        ("3-step returns", STEP, Transitions(num_envs=16, n_step=3), 29),
-        ("3-step returns, stacks of frames", FRAME, FRAMES, 29),
-        ("sequences of 121 steps", STEP, Sequences(num_envs=16, length=121, period=40), 34),
+        ("3-step returns", STEP, Transitions(num_envs=16, n_step=3), 25),
+        ("3-step returns, stacks of frames", FRAME, FRAMES, 28),
+        ("sequences of 121 steps", STEP, Sequences(num_envs=16, length=121, period=40), 30),
     ):
         replay = PrioritizedReplay(CAPACITY, view=view)
         state = jax.eval_shape(replay.init, item)
