@@ -36,11 +36,6 @@ class Bits:
     bits: Array  # uint8 or uint16
     dtype: Any  # of the numbers
 
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """That of the array."""
-        return self.bits.shape
-
 
 def stored(leaves: Any) -> Any:
     """A pytree of arrays as it is stored: of short floats `Bits`."""
@@ -53,13 +48,6 @@ def given(leaves: Any) -> Any:
     """What `stored` makes of these: arrays of their own dtypes again."""
     return jax.tree.map(
         lambda leaf: to(leaf.dtype, leaf.bits) if _is_bits(leaf) else leaf, leaves, is_leaf=_is_bits
-    )
-
-
-def specs(leaves: Any) -> Any:
-    """Shapes and dtypes of what was `stored`."""
-    return jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), leaves, is_leaf=_is_bits
     )
 
 

@@ -11,7 +11,7 @@ from jaxper import _check_items, _state_spec
 if TYPE_CHECKING:
     from jaxper.moves import Replay, State
 
-FORMAT = 1
+FORMAT = 2
 FREE = ("alpha", "epsilon", "strategy", "normalize")  # may differ: not what the arrays mean
 
 
@@ -23,9 +23,7 @@ def of(replay: Replay, state: State, extra: Any) -> dict[str, Any]:
         "replay": _fields(replay),
         "item": _state_spec.leaves(_state_spec.item_of(state)),
         "leading": list(state.next_id.shape),
-        "state": {
-            name: [str(x.dtype), list(x.shape)] for name, x in _state_spec.named(state).items()
-        },
+        "state": _arrays(state),
         "extra": None if extra is None else _state_spec.leaves(extra),
     }
 
@@ -61,6 +59,16 @@ def check(
         if manifest["leading"]:
             hint += f"; or, if these are shards, {manifest['leading']}, restore onto a mesh=..."
     _refuse(where, differences, hint)
+
+
+def check_state(where: Any, manifest: dict[str, Any], expected: Any) -> None:
+    """Refuses arrays of other names, dtypes or shapes than those of the state `expected`."""
+    _refuse(where, _state_spec.differences("state", manifest["state"], _arrays(expected)))
+
+
+def _arrays(state: Any) -> dict[str, list[Any]]:
+    """Dtype and shape of each array of a state by its name, as JSON holds them."""
+    return {name: [str(x.dtype), list(x.shape)] for name, x in _state_spec.named(state).items()}
 
 
 def check_extra(where: Any, manifest: dict[str, Any], extra: Any) -> None:

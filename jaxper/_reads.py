@@ -70,8 +70,8 @@ def _side_by_side(
     """Replays side by side are work enough for two threads; one is not."""
     if replays == 1:
         one = [x[0] if b else x for x, b in zip((scratch, array, places), batched[:3], strict=True)]
-        values, scratch = _on_one_thread(*one, columns)
-        return (values[None], scratch[None]), (True, True)
+        values, _ = _on_one_thread(*one, columns)  # its scratch has no axis of replays
+        return (values[None], scratch), (True, batched[0])
     axes = [0 if is_batched else None for is_batched in batched[1:3]]
     values = jax.vmap(lambda array, places: gathered(array, places, columns), axes)(array, places)
     return (values, scratch), (True, batched[0])

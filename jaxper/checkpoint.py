@@ -146,7 +146,9 @@ def restore(
     _manifest.check(place.directory, manifest, replay, item, any_capacity=changes)
     _manifest.check_extra(place.directory, manifest, extra)
     saved = _manifest.saved_replay(manifest, replay)
-    state = _read(place, _state_spec.spec(saved, item, leading), layout)
+    spec = _state_spec.spec(saved, item, leading)
+    _manifest.check_state(place.directory, manifest, spec)
+    state = _read(place, spec, layout)
     if layout is not None and changes:
         state, dropped, live = _layout.resharded(layout, saved, replay, state)
         if dropped:

@@ -76,10 +76,11 @@ def groups_of(first: Array, count: int, capacity: int) -> Array:
 
     Each holds one of every `GROUP` slots, but for the one before the ring's end and the last.
     """
-    offset = np.append(np.arange(0, count, GROUP), max(count - 1, 0)).astype(np.uint32)
-    slots = first + offset
+    last = -(-count // GROUP) + 1
+    number = jnp.arange(last + 1, dtype=jnp.uint32)
+    slots = first + jnp.minimum(number * GROUP, np.uint32(max(count - 1, 0)))
     slots = jnp.where(slots < capacity, slots, slots - np.uint32(capacity))
-    return jnp.append(slots, np.uint32(capacity - 1)) // GROUP
+    return jnp.where(number == last, np.uint32(capacity - 1), slots) // GROUP
 
 
 def children(level: Array, rows: Array) -> list[Array]:

@@ -118,8 +118,9 @@ def _read_large(records: Records, number: int, scratch: Array, slots: Array) -> 
 
 def _flat(records: Records, array: Any) -> Any:
     """An array, or `Bits`, of one axis of places."""
-    places = records.words.ndim - 1
-    return jax.tree.map(lambda bits: bits.reshape(-1, *bits.shape[places:]), array)
+    leading = records.words.ndim - 1
+    count = math.prod(records.words.shape[:leading])
+    return jax.tree.map(lambda bits: bits.reshape(count, *bits.shape[leading:]), array)
 
 
 def width(spec: jax.ShapeDtypeStruct) -> int:

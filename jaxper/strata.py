@@ -75,7 +75,7 @@ def _late_data(data: Array, total: Array) -> Array:
 
 @_late_data.def_vmap
 def _at_once(replays: int, batched: list[bool], data: Array, total: Array) -> tuple[Array, bool]:
-    """Replays side by side are work enough for two threads: the words need not wait."""
+    """Replays side by side are work enough for two threads: their words need not wait."""
     if replays == 1:
         data, total = (x[0] if b else x for x, b in zip((data, total), batched, strict=True))
         return _late_data(data, total)[None], True

@@ -167,7 +167,7 @@ def _changes(
 
     overwriting = stored // num_envs > total - added
     rows = moved(stream, newest, -age)
-    bits, _ = _reads.read(new, stream.flags, rows)
+    bits, _ = _reads.read(rows, stream.flags, rows)
     written = (age < added) | complete | (oldest & overwriting)
     live = complete & ~(oldest & overwriting)
     newest = _xla.known_late(newest, jnp.sum(bits[:1, :1]).astype(jnp.float32))  # not ready early

@@ -411,10 +411,20 @@ def test_what_is_no_checkpoint_is_named(tmp_path):
 
 def test_a_format_from_the_future_is_refused(saved, tmp_path, monkeypatch):
     replay, state = small()
-    monkeypatch.setattr(checkpoint._manifest, "FORMAT", 2)
+    monkeypatch.setattr(checkpoint._manifest, "FORMAT", checkpoint._manifest.FORMAT + 1)
     checkpoint.save(tmp_path, replay, state)
     monkeypatch.undo()
-    with pytest.raises(ValueError, match=r"has format 2, this jaxper .* reads format 1"):
+    with pytest.raises(ValueError, match=r"has format 3, this jaxper .* reads format 2"):
+        checkpoint.restore(tmp_path, replay, jnp.float32(0))
+
+
+def test_arrays_of_other_names_are_refused(tmp_path, monkeypatch):
+    """As of a layout that this version does not know, whatever the format says."""
+    replay, state = small()
+    monkeypatch.setattr(checkpoint._manifest, "_arrays", lambda state: {".old": ["int32", []]})
+    checkpoint.save(tmp_path, replay, state)
+    monkeypatch.undo()
+    with pytest.raises(ValueError, match=r"state\.old: saved \['int32', \[\]\], given nothing"):
         checkpoint.restore(tmp_path, replay, jnp.float32(0))
 
 

@@ -73,6 +73,20 @@ def test_streams_come_back_bit_for_bit(view):
         assert bits(drawn[name]) == bits(expected), name
 
 
+@pytest.mark.parametrize("view", [Transitions(2), Transitions(2, frame_stack=2), Sequences(2, 2)])
+@pytest.mark.parametrize(("observation", "action", "reward"), [(3, 0, 1), (0, 0, 300), (300,) * 3])
+def test_leaves_of_a_stream_may_be_empty_or_all_large(view, observation, action, reward):
+    """With no words at all to be read, or none of some of its leaves."""
+    numbers = np.arange(6 * 2 * 300, dtype=np.float32).reshape(6, 2, 300)
+    seen, done, gained = (numbers[..., :size] for size in (observation, action, reward))
+    steps = TimeStep(seen, done, gained, np.zeros((6, 2), bool), np.zeros((6, 2), bool))
+    replay = PrioritizedReplay(16, view=view)
+    state = replay.init(jax.tree.map(lambda leaf: leaf[0, 0], steps))
+    found = replay.get(replay.add(state, steps), np.arange(2, 8, dtype=np.int32))
+    drawn = found.action if isinstance(view, Transitions) else found.steps.action[:, 0]
+    np.testing.assert_array_equal(drawn, numbers.reshape(12, 300)[2:8, :action])
+
+
 @pytest.mark.parametrize("dtype", SHORT_FLOATS)
 def test_short_floats_are_not_widened(dtype):
     """A CPU has no operations for some of them, so XLA would widen the whole array at each add."""

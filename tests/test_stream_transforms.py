@@ -42,6 +42,19 @@ def test_scan_under_vmap_is_a_loop(view):
         chex.assert_trees_all_close(mine, state, rtol=1e-4)
 
 
+@pytest.mark.parametrize("view", [SEQUENCES, TRANSITIONS], ids=repr)
+def test_one_replay_under_vmap_inside_of_many(view):
+    """One replay is read on one thread; the many around it are not."""
+    replay, keys = PrioritizedReplay(LARGE, view=view), jax.random.split(KEY, (2, 1))
+    states = jax.vmap(jax.vmap(lambda _: init(replay)))(jnp.zeros((2, 1)))
+    step = jax.jit(jax.vmap(jax.vmap(lambda state, key: add_first(replay, state, key))))
+    outputs = step(states, keys)[1]
+    for many, key in enumerate(keys[:, 0]):
+        np.testing.assert_allclose(
+            outputs[many, 0], add_first(replay, init(replay), key)[1], rtol=1e-4
+        )
+
+
 def test_equal_configs_are_traced_once():
     step = jax.jit(chex.assert_max_traces(add, n=1))
     for _ in range(3):

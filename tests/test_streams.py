@@ -194,6 +194,13 @@ def test_no_rows_change_nothing():
             np.testing.assert_array_equal(a, b)
 
 
+def test_no_rows_are_added_to_a_stream_that_one_thread_reads():
+    replay = PrioritizedReplay(2**19, view=Transitions(2, 2, frame_stack=2))
+    state = jax.eval_shape(replay.init, jax.tree.map(lambda leaf: leaf[0, 0], plain_steps(1)))
+    after = jax.eval_shape(replay.add, state, plain_steps(0, envs=2))
+    assert jax.tree.structure(after) == jax.tree.structure(state)
+
+
 def test_draws_of_a_uniform_stream_are_uniform():
     replay = UniformReplay(40, view=Transitions(1, 2))
     state = one_environment(replay, [0, 0, 2, 0, 1, 0, 0, 0, 2, 2, 0, 0] * 3)
