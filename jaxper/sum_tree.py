@@ -14,7 +14,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxper import _bits, _checks, descent, duplicates, levels, ring
-from jaxper._xla import NOWHERE, after, apart, computed_once, never_one
+from jaxper._xla import NOWHERE, after, apart, computed_once, known_late, never_one
 from jaxper.levels import GROUP
 
 __all__ = ["SumTree", "find", "get", "init", "minimum", "set", "total"]
@@ -207,9 +207,11 @@ def write(
     before, _ = computed_once(slots, before, reads=flat.size)
     more = _change(slots[:, None], values, before)
     (more,) = apart(more)  # else a GPU reads the few old leaves of a small write as it writes
-    slots = after(slots, more.astype(jnp.float32), _ready(tree))
+    counted = more.astype(jnp.float32)
+    slots = after(slots, counted, _ready(tree))
+    groups = known_late(changes.groups, counted)  # else ready early: see `computed_once`
     flat = ring.write_runs(flat, slots, values)
-    return _refreshed(tree, flat, changes.groups, values[:, 0], more, *numbers)
+    return _refreshed(tree, flat, groups, values[:, 0], more, *numbers)
 
 
 def _change(indices: Array, values: Array, before: Array | int) -> Array:
