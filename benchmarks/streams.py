@@ -140,11 +140,9 @@ def main() -> None:
             print("| steps | environments | batch | | " + " | ".join(made) + " |")
             print("| ---: | ---: | ---: | --- |" + " ---: |" * len(made))
         for operation in made["jaxper"]:
-            chosen = {name: each[operation] for name, each in made.items()}
-            times = list(timing.interleaved(chosen, arguments.rounds, arguments.seconds).values())
-            entries = [f"{np.median(t):,.1f} ({np.median(t / times[0]):.3g}x)" for t in times]
+            cells = timing.cells(made, operation, arguments.rounds, arguments.seconds)
             sizes = f"| {job.length} | {job.num_envs:,} | {job.batch_size} | {operation} |"
-            print(f"{sizes} {' | '.join(entries)} |", flush=True)
+            print(f"{sizes} {cells} |", flush=True)
 
 
 if __name__ == "__main__":

@@ -22,6 +22,13 @@ def interleaved(runs: dict[str, Run], rounds: int, seconds: float) -> dict[str, 
     return times
 
 
+def cells(made: dict[str, dict[str, Run]], operation: str, rounds: int, seconds: float) -> str:
+    """A table's cells of one operation, in turn: microseconds, and times as long as the first."""
+    chosen = {name: each[operation] for name, each in made.items()}
+    times = list(interleaved(chosen, rounds, seconds).values())
+    return " | ".join(f"{np.median(t):,.1f} ({np.median(t / times[0]):.3g}x)" for t in times)
+
+
 def too_long(run: Run, limit: float) -> str | None:
     """Why something is not to be timed: that one run of it takes more than `limit` seconds."""
     for _ in range(2):

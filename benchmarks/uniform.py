@@ -10,7 +10,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 
 import jaxper
 from benchmarks import compiled, timing
@@ -90,10 +89,8 @@ def main() -> None:
             print("| capacity | batch | | " + " | ".join(made) + " |")
             print("| ---: | ---: | --- |" + " ---: |" * len(made))
         for operation in made["jaxper"]:
-            chosen = {name: each[operation] for name, each in made.items()}
-            times = list(timing.interleaved(chosen, arguments.rounds, arguments.seconds).values())
-            entries = [f"{np.median(t):,.1f} ({np.median(t / times[0]):.3g}x)" for t in times]
-            print(f"| {capacity:,} | {size:,} | {operation} | {' | '.join(entries)} |", flush=True)
+            cells = timing.cells(made, operation, arguments.rounds, arguments.seconds)
+            print(f"| {capacity:,} | {size:,} | {operation} | {cells} |", flush=True)
 
 
 if __name__ == "__main__":
