@@ -72,9 +72,10 @@ def refresh(
 
 
 def groups_of(first: Array, count: int, capacity: int) -> Array:
-    """Groups with all the leaves of `count` slots of a ring from `first` on, uint32 [G], G > 1.
+    """The groups that `count` slots of a ring from `first` on are in, uint32 [G], G above 1.
 
-    Each holds one of every `GROUP` slots, but for the one before the ring's end and the last.
+    Those of every `GROUP`th of these slots, of their last one, and of the ring's last one: stepping
+    over the ring's end may miss its group, which has fewer leaves where it is not full.
     """
     last = -(-count // GROUP) + 1
     number = jnp.arange(last + 1, dtype=jnp.uint32)

@@ -110,6 +110,7 @@ def _read_small(records: Records, numbers: list[int], slots: Array) -> tuple[dic
 
 
 def _read_large(records: Records, number: int, scratch: Array, slots: Array) -> tuple[Array, Array]:
+    """A leaf with an array of its own, and the scratch of its read."""
     before = sum(not width(leaf) for leaf in records.leaves[:number])
     (bits,), structure = jax.tree.flatten(_flat(records, records.large[before]))
     value, scratch = _reads.read(scratch, bits, slots)

@@ -109,6 +109,7 @@ def moved(stream: Stream, rows: Array, by: ArrayLike) -> Array:
 
 
 def _around(places: Array, by: Array, total: int) -> Array:
+    """Places of a ring of `total`, uint32, moved on by `by`, int32, or back where negative."""
     ahead = places + jnp.where(by < 0, by + total, by).astype(jnp.uint32)
     return jnp.where(ahead < np.uint32(total), ahead, ahead - np.uint32(total))
 
