@@ -11,7 +11,6 @@ from jaxper import (
     Sequences,
     Transitions,
     UniformReplay,
-    _reads,
     _xla,
     descent,
     duplicates,
@@ -34,7 +33,6 @@ PATHS = {
     "all threads": [(_xla, "MOST_ON_ONE_THREAD", 0)],
     "touched": [(descent, "FAR", 0), (rows, "FAR", 0)],
     "streams on one thread": [(_xla, "LARGE", -1)],
-    "streams on all threads": [(_reads, "FEW_WORDS", 0)],
     "items leaf by leaf": [(rows, "MOST_WORDS", 0)],
 }
 
