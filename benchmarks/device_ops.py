@@ -11,7 +11,7 @@ import jax
 
 from benchmarks import h200
 from benchmarks.device_cases import ADDED, BATCH, CAPACITY, MEBIBYTE, cases
-from jaxper import ring
+from jaxper.storage import ring
 
 jax.config.update("jax_platforms", "cpu")  # the GPU is only compiled for
 

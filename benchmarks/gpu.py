@@ -18,7 +18,7 @@ import numpy as np
 import jaxper
 from benchmarks import compiled, timing, with_flashbax, with_jaxper
 from benchmarks.work import OPERATIONS, VARIANTS, Run, Work, work
-from jaxper import ring
+from jaxper.storage import ring
 
 ADDED, BATCH, LARGE_BATCH = 64, 256, 4096
 IMAGE = (84, 84, 4)

@@ -51,7 +51,7 @@ class Saver:
     def __init__(
         self, arguments: argparse.Namespace, name: str, replay: Any, item: Any, mesh: Any = None
     ):
-        from jaxper import checkpoint  # needs orbax, the rest of the example does not
+        from jaxper import checkpoint
 
         self.checkpoint, self.directory = checkpoint, Path(arguments.checkpoint).expanduser() / name
         self.replay, self.item, self.mesh = replay, item, mesh

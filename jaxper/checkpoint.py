@@ -14,10 +14,16 @@ from typing import TYPE_CHECKING, Any
 import jax
 from jax.sharding import Mesh
 
-from jaxper import _check_state, _contents, _extra, _layout, _manifest, _state_spec, _store
+from jaxper.replay import state_checks as _check_state
+from jaxper.saving import extra as _extra
+from jaxper.saving import manifest as _manifest
+from jaxper.saving import placement as _layout
+from jaxper.saving import store as _store
+from jaxper.saving import summary as _contents
+from jaxper.transfer import state_spec as _state_spec
 
 if TYPE_CHECKING:
-    from jaxper.moves import Replay, State
+    from jaxper.transfer.rows import Replay, State
 
 _under_way: dict[str, Saving] = {}  # by directory: one is written at a time
 _starting = threading.Lock()  # a save waits for the one before, also in other threads

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jaxper import _checks
+from jaxper.checks import require as _checks
 
 
 def init(replay: Any, item: Any, mesh: Mesh, *, axis_name: str = "data") -> Any:

@@ -13,9 +13,13 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxper import _bits, _checks, descent, duplicates, levels, ring
-from jaxper._xla import NOWHERE, after, apart, computed_once, known_late, never_one
-from jaxper.levels import GROUP
+from jaxper.checks import require as _checks
+from jaxper.lowering import bits as _bits
+from jaxper.lowering.in_place import NOWHERE, after, apart, computed_once, known_late, never_one
+from jaxper.storage import ring
+from jaxper.tree import descent, levels
+from jaxper.tree import last_writes as duplicates
+from jaxper.tree.levels import GROUP
 
 __all__ = ["SumTree", "find", "get", "init", "minimum", "set", "total"]
 

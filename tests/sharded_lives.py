@@ -8,7 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 from stream_lives import FEW_ENDS, StreamLife, stacked
 
-from jaxper import Items, cut, reshard, resize, ring
+from jaxper import Items, cut, resize
+from jaxper.storage import ring
+from jaxper.transfer import reshard
 
 APART = 100_000  # between the codes of two shards
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from training import FLAG
 
-from jaxper import PrioritizedReplay, Sequences, TimeStep, Transitions, UniformReplay, axis
+from jaxper import PrioritizedReplay, Sequences, TimeStep, Transitions, UniformReplay
+from jaxper.replay import shards as axis
 
 CAPACITY, SHARDS, BATCH = 64, 4, 32
 SIZES = np.array([64, 30, 0, 5])  # items of each shard: one is empty

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxper import PrioritizedReplay, importance_weights
-from jaxper.importance import normalised_weights
+from jaxper.replay.importance import normalised_weights
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.4, 1.0])

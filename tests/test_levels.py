@@ -13,10 +13,10 @@ from jaxper import (
     TimeStep,
     Transitions,
     UniformReplay,
-    levels,
     sum_tree,
 )
-from jaxper.levels import GROUP
+from jaxper.tree import levels
+from jaxper.tree.levels import GROUP
 
 REPLAYS = [  # of more leaves than the highest level has, whose groups end anywhere in a row
     (PrioritizedReplay(5000, normalize="buffer"), [1, 2, 37, 2500, 5000]),

@@ -6,18 +6,11 @@ import pytest
 from lives import PRIORITIES, UPDATES, Life
 from stream_lives import StreamLife, make
 
-from jaxper import (
-    PrioritizedReplay,
-    Sequences,
-    Transitions,
-    UniformReplay,
-    _xla,
-    descent,
-    duplicates,
-    ring,
-    rows,
-    sum_tree,
-)
+from jaxper import PrioritizedReplay, Sequences, Transitions, UniformReplay, sum_tree
+from jaxper.lowering import in_place as _xla
+from jaxper.storage import ring, rows
+from jaxper.tree import descent
+from jaxper.tree import last_writes as duplicates
 
 
 def on_cuda(*arguments, default, **platforms):

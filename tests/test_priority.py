@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import reference
 
-from jaxper import priority
+from jaxper.replay import priority
 
 FINITE = [0.0, -0.0, 1e-45, 1e-40, 1e-30, 1e-9, 0.5, 1.0, 2.9, 1e9, 1e30, 3.4e38]
 

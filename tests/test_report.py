@@ -8,7 +8,7 @@ from jax.experimental import checkify
 from jax.sharding import AxisType, PartitionSpec
 
 import jaxper
-from jaxper._report import reported
+from jaxper.lowering.checkify_report import reported
 
 
 def negatives(numbers):

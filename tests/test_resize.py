@@ -10,7 +10,8 @@ from lives import PRIORITIES, UPDATES
 from resized import ResizedLife, ResizedStreamLife
 from stream_lives import item, make
 
-from jaxper import PrioritizedReplay, Sequences, Transitions, UniformReplay, resize, ring
+from jaxper import PrioritizedReplay, Sequences, Transitions, UniformReplay, resize
+from jaxper.storage import ring
 
 ADDS = 3  # rows of each add to a stream: one shape for each capacity
 

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxper import ring
+from jaxper.storage import ring
 
 LARGEST = 2**31 - 1
 

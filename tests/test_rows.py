@@ -5,15 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxper import (
-    Items,
-    PrioritizedReplay,
-    Sequences,
-    TimeStep,
-    Transitions,
-    UniformReplay,
-    records,
-)
+from jaxper import Items, PrioritizedReplay, Sequences, TimeStep, Transitions, UniformReplay
+from jaxper.storage import records
 
 SHORT_FLOATS = ["bfloat16", "float8_e4m3fn", "float8_e5m2"]
 DTYPES = ["bool", "uint8", "int8", "uint16", "float16", "int32", "uint32", "float32", *SHORT_FLOATS]

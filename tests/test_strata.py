@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from jaxper import PrioritizedReplay, strata, sum_tree
+from jaxper import PrioritizedReplay, sum_tree
+from jaxper.replay import draw_points as strata
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 10, 256, 1000])

@@ -9,7 +9,8 @@ import reference
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from jaxper import duplicates, sum_tree
+from jaxper import sum_tree
+from jaxper.tree import last_writes as duplicates
 
 CAPACITIES = [1, 2, 3, 7, 8, 17, 1000]
 ROWS = 12  # one shape, so one compilation per capacity

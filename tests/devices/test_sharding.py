@@ -12,7 +12,8 @@ import pytest
 from jax.sharding import PartitionSpec
 from training import BATCH, ENVS, ITEM, STEP, add
 
-from jaxper import Items, PrioritizedReplay, Transitions, UniformReplay, ring, sharding, sum_tree
+from jaxper import Items, PrioritizedReplay, Transitions, UniformReplay, sharding, sum_tree
+from jaxper.storage import ring
 
 DEVICES = 8
 CAPACITY = 2**14  # enough for a level of the tree that is written row by row

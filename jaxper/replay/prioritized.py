@@ -1,0 +1,264 @@
+"""Proportional prioritized replay (Schaul et al. 2016, arXiv 1511.05952)."""
+
+import dataclasses
+from typing import Any
+
+import jax
+from jax import Array
+from jax.typing import ArrayLike
+
+from jaxper.checks import require as _checks
+from jaxper.replay import draw_points as strata
+from jaxper.replay import proportional as prioritized_state
+from jaxper.replay import shards as axis
+from jaxper.replay import state_checks as _check_state
+from jaxper.replay.proportional import PrioritizedState
+from jaxper.replay.stats import Stats
+from jaxper.storage import ring
+from jaxper.stream import stream
+from jaxper.views import items as views
+from jaxper.views.items import Items, Sample, View
+
+NORMALIZERS = ("batch", "buffer", "none")
+
+
+@jax.tree_util.register_static
+@dataclasses.dataclass(frozen=True)
+class PrioritizedReplay:
+    """Replay that draws items in proportion to a power of their priority.
+
+        P(i) = leaf_i / sum_k leaf_k,    leaf_i = (priority_i + epsilon)^alpha
+
+    The replay is configuration alone: it is hashable, prints as its constructor call and passes
+    through `jit` as it is. Its methods are pure functions of the state that `init` returns.
+
+    Args:
+      capacity: number of items kept; the oldest is overwritten.
+      alpha: how strongly priorities count: 0 draws uniformly, 1 in proportion.
+      epsilon: added to each priority, so that an item of priority 0 can still be drawn.
+      strategy: `"stratified"` draws once from each of batch_size equal slices of the total,
+        in an order that spreads any part of a batch; `"iid"` draws independently.
+      normalize: what the weights are divided by: the largest weight in the `"batch"`, the largest
+        of any live item in the `"buffer"`, or nothing (`"none"`).
+      view: what a draw returns.
+
+    Raises:
+      ValueError: an argument is out of its range.
+
+    >>> replay = PrioritizedReplay(1000, alpha=0.5)
+    >>> state = replay.init({"observation": jnp.zeros(4), "reward": jnp.float32(0)})
+    >>> state = replay.add(state, {"observation": jnp.ones((8, 4)), "reward": jnp.arange(8.0)})
+    >>> sample = replay.sample(state, jax.random.key(0), 32, beta=0.4)
+    >>> sample.items["observation"].shape, sample.weights.shape
+    ((32, 4), (32,))
+    >>> state = replay.update_priorities(state, sample.ids, jnp.abs(sample.items["reward"]))
+
+    Source: Schaul et al. 2016, section 3.3 and appendix B.2.1.
+    """
+
+    capacity: int
+    _: dataclasses.KW_ONLY
+    alpha: float = 0.6
+    epsilon: float = 1e-6
+    strategy: str = "stratified"
+    normalize: str = "batch"
+    view: View = Items()
+
+    def __post_init__(self):
+        object.__setattr__(self, "capacity", _checks.count("capacity", self.capacity))
+        object.__setattr__(self, "alpha", _checks.not_negative("alpha", self.alpha))
+        object.__setattr__(self, "epsilon", _checks.not_negative("epsilon", self.epsilon))
+        _checks.choice("strategy", self.strategy, strata.STRATEGIES)
+        _checks.choice("normalize", self.normalize, NORMALIZERS)
+        views.check(self.view, self.capacity)
+
+    def init(
+        self, item: Any, *, alpha: ArrayLike | None = None, discount: ArrayLike | None = None
+    ) -> PrioritizedState:
+        """An empty state.
+
+        Args:
+          item: arrays or `jax.ShapeDtypeStruct`s of one item, without a batch axis; for a stream
+            a `TimeStep` of one environment.
+          alpha: replaces the configured one; an array, so `vmap` can sweep it.
+          discount: for `view=Transitions(...)`: likewise.
+
+        Raises:
+          ValueError: the item has no array or does not suit the view, alpha or discount is out of
+            its range, or the view folds nothing that a discount is for.
+
+        >>> replay = PrioritizedReplay(4)
+        >>> states = jax.vmap(lambda alpha: replay.init(jnp.zeros(2), alpha=alpha))(jnp.arange(3.0))
+        >>> states.alpha.tolist(), states.next_id.shape
+        ([0.0, 1.0, 2.0], (3,))
+        """
+        alpha = self.alpha if alpha is None else alpha
+        alpha = _checks.traceable("alpha", alpha, _checks.not_negative)
+        return prioritized_state.init(self, item, alpha, self.view.init_discount(discount))
+
+    def add(
+        self,
+        state: PrioritizedState,
+        items: Any,
+        *,
+        priorities: ArrayLike | None = None,
+        mask: ArrayLike | None = None,
+    ) -> PrioritizedState:
+        """Stores a batch of items over the oldest ones.
+
+        Args:
+          state: the state to add to.
+          items: one pytree with leaves [B, ...], B at most the capacity; for a stream a
+            `TimeStep` with leaves [T, num_envs, ...].
+          priorities: [B], finite and at least 0; without them, and in place of one that is not
+            such a number (counted in `rejected`), an item gets `max_priority`. A stream takes none:
+            what can be drawn from now on gets `max_priority`.
+          mask: bool [B]; rows that are False are not stored. For a stream bool [T, num_envs]: rows
+            that are False are stored, but no draw starts there.
+
+        Raises:
+          ValueError: a leaf is not of the structure, shape or dtype given to `init`, there are more
+            rows than the capacity, or priorities or mask are not one per row.
+
+        >>> replay = PrioritizedReplay(4)
+        >>> state = replay.add(replay.init(jnp.int32(0)), jnp.arange(3), mask=jnp.arange(3) != 1)
+        >>> int(replay.size(state)), replay.get(state, jnp.arange(2)).tolist()
+        (2, [0, 2])
+        """
+        _check_state.fits(PrioritizedState, self, state)
+        priorities, mask = self.view.check(state.storage, items, priorities, mask)
+        return prioritized_state.add(self, state, items, priorities, mask)
+
+    def sample(
+        self,
+        state: PrioritizedState,
+        key: Array,
+        batch_size: int,
+        *,
+        beta: ArrayLike = 0.4,
+        axis_name: axis.Name = None,
+    ) -> Sample:
+        """Draws a batch, with the weights that correct the loss for the draw.
+
+            w_i = (N P(i))^-beta / max_j w_j
+
+        Args:
+          state: the state to draw from.
+          key: a JAX random key.
+          batch_size: number of draws; the same item can be drawn more than once.
+          beta: 0 to 1, may be traced; anneal it to 1 to undo the bias in full at the end.
+          axis_name: inside `shard_map`, `pmap` or `vmap(axis_name=...)` with one replay per shard:
+            each draws `batch_size`, from a key that may be the same on all. P(i) is then the chance
+            to be one draw of the global batch, leaf_i / (shards * this shard's total), and N and
+            the largest weight are those over all shards.
+
+        Returns:
+          A `Sample`; of an empty replay one whose probabilities and weights are 0.
+
+        Raises:
+          ValueError: `key` is not one key, `batch_size` is below 1, beta is no scalar, there is no
+            axis `axis_name`, or the weights are normalised over the buffer of a state that was not
+            made for it.
+
+        >>> replay = PrioritizedReplay(4)
+        >>> shards = jax.vmap(lambda items: replay.add(replay.init(items[0]), items))(
+        ...     jnp.array([[1.0, 2.0], [3.0, 4.0]])
+        ... )
+        >>> draw = lambda state: replay.sample(state, jax.random.key(0), 8, axis_name="data")
+        >>> sample = jax.vmap(draw, axis_name="data")(shards)
+        >>> sample.items.shape, float(sample.probabilities[0, 0])
+        ((2, 8), 0.25)
+
+        Source: Schaul et al. 2016, section 3.4, equation 2.
+        """
+        _check_state.fits(PrioritizedState, self, state)
+        _check_state.keeps_minimum(self.normalize, state)
+        key, batch_size = _checks.key(key), _checks.count("batch_size", batch_size)
+        beta, axis_name = _checks.scalar("beta", beta), _checks.axis(axis_name)
+        return prioritized_state.sample(self, state, key, batch_size, beta, axis_name)
+
+    def update_priorities(
+        self,
+        state: PrioritizedState,
+        ids: ArrayLike,
+        priorities: ArrayLike,
+        *,
+        mask: ArrayLike | None = None,
+    ) -> PrioritizedState:
+        """Gives items new priorities: of an id that stands twice the last valid row counts.
+
+        Args:
+          state: the state the ids were drawn from, or a later one.
+          ids: uint32 or int32 [B]. One whose item was overwritten or retired since it was drawn,
+            or that never was one, is ignored and counted in `stale`.
+          priorities: real [B], usually |TD error|. One that is NaN, infinite or negative is
+            ignored and counted in `rejected`. Where epsilon is 0, 0 retires an item for good.
+          mask: bool [B]; rows that are False do nothing and are not counted.
+
+        Raises:
+          ValueError: shapes differ, or ids or mask are of another dtype.
+
+        >>> replay = PrioritizedReplay(4)
+        >>> state = replay.add(replay.init(jnp.int32(0)), jnp.arange(3))
+        >>> state = replay.update_priorities(state, jnp.array([0, 0, 3]), jnp.array([9.0, 4, 1]))
+        >>> float(state.max_priority), int(state.stale)
+        (9.0, 1)
+        """
+        _check_state.fits(PrioritizedState, self, state)
+        ids = _checks.ids(ids)
+        priorities = _checks.priorities(priorities, ids.size)
+        mask = _checks.mask(mask, ids.shape)
+        return prioritized_state.update(self, state, ids, priorities, mask)
+
+    def get(self, state: PrioritizedState, ids: ArrayLike) -> Any:
+        """The items of these ids, leaves [B, ...]; of a stale id what its slot holds now."""
+        _check_state.fits(PrioritizedState, self, state)
+        return views.get(self, state, _checks.ids(ids))
+
+    def reset_priorities(
+        self, state: PrioritizedState, priority: ArrayLike = 1.0
+    ) -> PrioritizedState:
+        """Sets every live item and `max_priority` to one value. Writes the whole tree.
+
+        New items get at least 1 also after a reset to less. Where epsilon is 0 and alpha is not, a
+        priority of 0 retires all that is stored. One that is NaN, infinite or negative changes
+        nothing and is counted in `rejected`.
+        """
+        _check_state.fits(PrioritizedState, self, state)
+        return prioritized_state.reset(self, state, _checks.scalar("priority", priority))
+
+    def size(self, state: PrioritizedState, *, axis_name: axis.Name = None) -> Array:
+        """Number of live items, those that can be drawn; int32 []. Over shards their sum."""
+        _check_state.of_kind(PrioritizedState, state)
+        return axis.count(state.tree.live, _checks.axis(axis_name))
+
+    def probabilities(
+        self, state: PrioritizedState, ids: ArrayLike, *, axis_name: axis.Name = None
+    ) -> Array:
+        """P(i) of these ids now, float32 [B]; 0 where the item is gone or not live.
+
+        The ids are this shard's own; of `axis_name` see `sample`.
+        """
+        _check_state.fits(PrioritizedState, self, state)
+        axis_name = _checks.axis(axis_name)
+        return prioritized_state.probabilities(self, state, _checks.ids(ids), axis_name)
+
+    def stats(self, state: PrioritizedState) -> Stats:
+        """Scalars for logging, also from inside a compiled step. Reads the whole tree."""
+        _check_state.fits(PrioritizedState, self, state)
+        return prioritized_state.stats_of(self, state)
+
+    def cut(self, state: PrioritizedState) -> PrioritizedState:
+        """The state with a break in its stream: see `jaxper.cut`."""
+        _check_state.fits(PrioritizedState, self, state)
+        return stream.cut(state)
+
+    def nbytes(self, item: Any) -> int:
+        """Bytes that `init(item)` will take.
+
+        >>> gigabyte = 2**30
+        >>> image = jax.ShapeDtypeStruct((84, 84, 4), jnp.uint8)
+        >>> round(PrioritizedReplay(2**20).nbytes(image) / gigabyte, 2)
+        27.57
+        """
+        return ring.nbytes(jax.eval_shape(self.init, item))

@@ -1,0 +1,1 @@
+"""The ring of slots and what lies in it."""

@@ -1,0 +1,1 @@
+"""Steps of environments in lockstep."""

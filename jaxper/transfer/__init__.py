@@ -1,0 +1,1 @@
+"""States of other capacities and other shards."""

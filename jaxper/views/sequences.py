@@ -1,0 +1,179 @@
+"""The view of a stream as sequences, for recurrent agents."""
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+from jax.typing import ArrayLike
+
+from jaxper.checks import require as _checks
+from jaxper.lowering.in_place import computed_once
+from jaxper.stream import episode_flags as flags
+from jaxper.stream import stream
+from jaxper.stream.stream import Stream
+from jaxper.stream.timestep import Sequence
+
+BOUNDARIES = ("stop", "cross")
+
+
+@jax.tree_util.register_static
+@dataclasses.dataclass(frozen=True)
+class Sequences:
+    """Steps of `num_envs` environments, drawn as windows of `length` consecutive ones.
+
+    A start is live once steps t ... t+length-1 are stored and until step t is overwritten; dead are
+    starts where the mask of `add` is False. The last step of a sequence and a *cut* step have no
+    next observation: take length = burn-in + train + 1, and learn from the steps of
+
+        mask & (terminated | next_is_here),    next_is_here = append(~first[1:], False)
+
+    A truncated step whose final observation was stored (`"next_step"`) has it in the row after.
+
+    Args:
+      num_envs: environments in lockstep: the same ones in the same order at every add.
+      length: steps in a sequence.
+      period: with boundaries `"stop"` starts are every `period`-th step counted from the first of
+        their episode, with `"cross"` every `period`-th row of the stream.
+      boundaries: `"stop"`: the mask is True up to and with the first end. `"cross"`: sequences
+        cross into the next episode, and the mask is True but for ignored rows, which may be starts.
+      autoreset: what the row after an end holds: the next episode's first observation
+        (`"same_step"`), or the final observation, with an action that is ignored (`"next_step"`).
+
+    Raises:
+      ValueError: an argument is out of its range.
+
+    >>> replay = PrioritizedReplay(64, alpha=0.9, view=Sequences(num_envs=2, length=5, period=2))
+    >>> step = TimeStep(jnp.zeros(4), jnp.int32(0), jnp.float32(0), jnp.bool_(0), jnp.bool_(0))
+    >>> state = replay.init(step)
+    >>> steps = jax.tree.map(lambda leaf: jnp.zeros((8, 2, *leaf.shape), leaf.dtype), step)
+    >>> state = replay.add(state, steps)
+    >>> sample = replay.sample(state, jax.random.key(0), 32)
+    >>> sample.items.steps.observation.shape, sample.items.first.shape, int(replay.size(state))
+    ((32, 5, 4), (32, 5), 4)
+
+    Source: Kapturowski et al. 2019 (R2D2), section 2.3.
+    """
+
+    num_envs: int
+    length: int
+    period: int = 1
+    boundaries: str = "stop"
+    autoreset: str = "same_step"
+
+    def __post_init__(self):
+        for name in ("num_envs", "length", "period"):
+            object.__setattr__(self, name, _checks.count(name, getattr(self, name)))
+        _checks.choice("boundaries", self.boundaries, BOUNDARIES)
+        _checks.choice("autoreset", self.autoreset, flags.AUTORESETS)
+
+    @property
+    def span(self) -> int:
+        """Rows after a start that are read with it."""
+        return self.length - 1
+
+    @property
+    def history(self) -> int:
+        """Rows before a start that are read with it."""
+        return 0
+
+    def fit(self, capacity: int) -> None:
+        """Refuses a ring that cannot hold this view."""
+        _checks.ring_fits(self, capacity, self.length, "length")
+
+    def init(self, item: Any, capacity: int) -> Stream:
+        """An empty stream; `item` is one step of one environment, a `TimeStep`."""
+        return stream.init(self, item, capacity)
+
+    def init_discount(self, discount: ArrayLike | None) -> tuple[()]:
+        """What the state holds: nothing."""
+        return _checks.no_discount(self, discount)
+
+    check = staticmethod(stream.check)
+    write = stream.write
+
+    def first_count(self) -> Array:
+        """What makes the first row count as 0."""
+        return jnp.full(self.num_envs, self.period - 1, jnp.uint32)
+
+    def starts(self, bits: Array, count: Array) -> tuple[Array, Array]:
+        """Which new rows, of flags [T, num_envs], may be starts, and the count of the last row."""
+        if self.boundaries == "cross":
+            begins, allowed = jnp.zeros(bits.shape, bool), jnp.ones(bits.shape, bool)
+        else:
+            begins, allowed = flags.has(bits, flags.FIRST), ~flags.has(bits, flags.IGNORED)
+        counts = _count(count, begins, self.period)
+        return (counts == 0) & allowed, jnp.concatenate([count[None], counts])[-1]
+
+    def may_start(self, bits: Array) -> Array:
+        """Whether rows of these flags may be starts now that all they need is stored."""
+        return flags.has(bits, flags.START)
+
+    def read(self, stored: Stream, discount: tuple[()], slots: Array) -> Sequence:
+        """The sequences that start at `slots`, int32 [B]."""
+        column = jnp.arange(self.length, dtype=jnp.int32)[None]
+        at = stream.later(stored, slots[:, None], column)
+        at, _ = computed_once(slots, at)  # once, not for every word
+        bits, _ = computed_once(at, stream.flags_of(stored, at))
+        if self.boundaries == "cross":
+            mask = ~flags.has(bits, flags.IGNORED)
+        else:
+            end = jnp.where(flags.ended(bits), column, self.length)
+            mask = column <= jnp.min(end, axis=1, keepdims=True)
+        steps = stream.read(stored, at, "observation", "action", "reward", "extras")
+        steps = steps._replace(
+            terminated=flags.has(bits, flags.TERMINATED), truncated=flags.has(bits, flags.TRUNCATED)
+        )
+        return Sequence(steps, mask, first=flags.has(bits, flags.FIRST))
+
+
+def _count(before: Array, begins: Array, period: int) -> Array:
+    """Rows since one that `begins`, modulo `period`, uint32 [T, num_envs].
+
+    Args:
+      before: uint32 [num_envs], the count of the row before.
+      begins: bool [T, num_envs].
+      period: at most 2^31 - 1.
+    """
+    row = np.arange(len(begins), dtype=np.int32)[:, None]
+    began = jax.lax.cummax(jnp.where(begins, row, -1))
+    since = before[None] + np.uint32(1) + (row % period).astype(np.uint32)
+    since = jnp.where(began < 0, since, (row - began).astype(jnp.uint32))
+    return since % np.uint32(period)
+
+
+def sequence_priority(td_errors: ArrayLike, mask: ArrayLike, eta: ArrayLike = 0.9) -> Array:
+    """The priority of each sequence from the TD errors of its steps.
+
+        p = eta * max_t |error_t| + (1 - eta) * mean_t |error_t|
+
+    Args:
+      td_errors: real [..., length].
+      mask: bool, of the same shape: the steps that count.
+      eta: between the mean (0) and the largest (1).
+
+    Returns:
+      float32 [...]; 0 where no step counts.
+
+    Raises:
+      ValueError: shapes differ, or the mask is not bool.
+
+    >>> errors = jnp.array([[1.0, -3.0, 9.0], [1.0, 1.0, 1.0]])
+    >>> mask = jnp.array([[True, True, False], [False, False, False]])
+    >>> sequence_priority(errors, mask, eta=0.5).tolist()
+    [2.5, 0.0]
+
+    Source: Kapturowski et al. 2019 (R2D2), section 2.3.
+    """
+    errors = jnp.abs(_checks.real("td_errors", td_errors).astype(jnp.float32))
+    mask = _checks.boolean("mask", mask)
+    eta = _checks.traceable("eta", eta, _checks.fraction)
+    _checks.same_shape("mask", mask, "td_errors", errors)
+    if errors.ndim == 0:
+        raise ValueError("td_errors must have shape [..., length], got ()")
+    errors = jnp.where(mask, errors, 0)
+    count = jnp.sum(mask, axis=-1, keepdims=True, dtype=jnp.float32)
+    mean = jnp.sum(errors / jnp.maximum(count, 1), axis=-1)
+    return eta * jnp.max(errors, axis=-1, initial=0) + (1 - eta) * mean
