@@ -9,21 +9,19 @@ import argparse
 import os
 import threading
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 from jax.sharding import Mesh
 
-from jaxper.replay import state_checks as _check_state
+from jaxper.replay.types import Replay, State
 from jaxper.saving import extra as _extra
 from jaxper.saving import manifest as _manifest
 from jaxper.saving import placement as _layout
 from jaxper.saving import store as _store
 from jaxper.saving import summary as _contents
+from jaxper.transfer import state_checks
 from jaxper.transfer import state_spec as _state_spec
-
-if TYPE_CHECKING:
-    from jaxper.transfer.rows import Replay, State
 
 _under_way: dict[str, Saving] = {}  # by directory: one is written at a time
 _starting = threading.Lock()  # a save waits for the one before, also in other threads
@@ -87,8 +85,8 @@ def save_async(
     Returns:
       A handle whose `wait()` returns when the checkpoint is whole on disk.
     """
-    _check_state.whole(replay, state)
-    _check_state.readable((state, extra))
+    state_checks.check_whole(replay, state)
+    state_checks.check_readable((state, extra))
     place, trees = _store.path(directory), {"state": _state_spec.named(state)}
     if extra is not None:
         extra = _extra.arrays(extra)

@@ -3,7 +3,7 @@
 import math
 import operator
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 import jax
 import jax.numpy as jnp
@@ -39,17 +39,20 @@ def fraction(name: str, value: Any) -> float:
     return number
 
 
-def choice(name: str, value: Any, options: tuple[str, ...]) -> None:
-    """One of `options`."""
+def choice(name: str, value: Any, literal: Any) -> None:
+    """One of the strings of a `Literal`."""
+    options = get_args(literal)
     if not isinstance(value, str) or value not in options:
         raise ValueError(f"{name} must be one of {', '.join(map(repr, options))}, got {value!r}")
 
 
-def scalar(name: str, value: ArrayLike) -> Array:
-    """A real number as float32 []."""
+def scalar(name: str, value: ArrayLike, check: Callable[[str, Any], float] | None = None) -> Array:
+    """A real number as float32 [], which passes `check` if it is not traced."""
     array = real(name, value)
     if array.shape != ():
         raise ValueError(f"{name} must be one number, shape (), got shape {array.shape}")
+    if check is not None and not isinstance(value, Tracer):
+        check(name, value)
     return array.astype(jnp.float32)
 
 

@@ -1,1 +1,1 @@
-"""What XLA has to be told."""
+"""How the computations of the other wings become fast programs; see README.md beside this file."""

@@ -10,26 +10,26 @@ from jax.extend.core import Primitive
 from jax.interpreters import batching, mlir
 
 
-def reported(bad: Array, message: str) -> Array:
-    """What it is given; under checkify an error with the message where any of it is true.
+def report(bad: Array, message: str) -> Array:
+    """Returns `bad` as it is; under checkify, raises an error with the message if any is True.
 
-    `checkify.debug_check` leaves an effect in the program, though nothing of it is compiled, and a
+    `checkify.debug_check` leaves an effect in the program although it compiles to nothing, and a
     program with an effect starts twenty times more slowly from Python. This has none: `checkify`
-    looks for `call_jaxpr` in what it does not know, and only there is the check to be found.
+    looks into the `call_jaxpr` of a primitive that it does not know, and only there the check is.
     """
 
     def check(bad: Array) -> Array:
         checkify.debug_check(~jnp.any(bad), message)
         return bad
 
-    return _report.bind(bad, message=message, call_jaxpr=jax.make_jaxpr(check)(bad))[0]
+    return _primitive.bind(bad, message=message, call_jaxpr=jax.make_jaxpr(check)(bad))[0]
 
 
 class _Report(Primitive):
     multiple_results = True
 
     def bind(self, *args: Any, subfuns: Any = (), **params: Any) -> Any:
-        """As any primitive; from checkify, what it made of the check."""
+        """Binds as any primitive does; checkify passes its transformed check, which is called."""
         for checked in subfuns:
             return checked.call_wrapped(*args)
         return super().bind(*args, **params)
@@ -45,11 +45,11 @@ def _lower(context: Any, bad: Any, **params: Any) -> list[Any]:
 
 def _batch(batch: Any, axes: Any, *, message: str, call_jaxpr: Any) -> tuple[list[Array], Any]:
     (bad,) = batch
-    return [reported(bad, message)], axes
+    return [report(bad, message)], axes
 
 
-_report = _Report("report")
-_report.def_impl(_same)
-_report.def_abstract_eval(_same)
-mlir.register_lowering(_report, _lower)
-batching.primitive_batchers[_report] = _batch
+_primitive = _Report("report")
+_primitive.def_impl(_same)
+_primitive.def_abstract_eval(_same)
+mlir.register_lowering(_primitive, _lower)
+batching.primitive_batchers[_primitive] = _batch

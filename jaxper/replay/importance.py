@@ -1,21 +1,21 @@
-"""Importance-sampling weights, which undo in the loss what the draw prefers."""
+"""Importance-sampling weights, which correct a loss for the preferences of the draw."""
 
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxper.replay import shards as axis
+from jaxper.replay.shards import AxisName, min_over_shards
 
 
 def importance_weights(probabilities: ArrayLike, size: ArrayLike, beta: ArrayLike) -> Array:
-    """Importance-sampling weights, not normalised.
+    """Computes importance-sampling weights, not normalised.
 
-        w_i = (N P(i))^-beta,    and 0 where P(i) is 0
+        w_i = (N P(i))^-beta,    and 0 if P(i) is 0
 
     Args:
       probabilities: P(i), the chance of each item to be one draw; float32, any shape.
       size: N, the number of items that could be drawn; a scalar.
-      beta: how far the bias of the draw is corrected; 0 not at all, 1 in full.
+      beta: how far the bias of the draw is corrected: 0 not at all, 1 in full.
 
     Returns:
       float32 weights of the shape of `probabilities`.
@@ -28,16 +28,17 @@ def importance_weights(probabilities: ArrayLike, size: ArrayLike, beta: ArrayLik
     probabilities = jnp.asarray(probabilities, jnp.float32)
     drawable = probabilities > 0
     size = jnp.asarray(size, jnp.float32)
-    ratio = jnp.where(drawable, size * probabilities, 1)  # so its gradient is no NaN either
+    # A ratio of 1 in place of 0, whose power would have a NaN for a gradient.
+    ratio = jnp.where(drawable, size * probabilities, 1)
     return jnp.where(drawable, ratio ** -jnp.asarray(beta, jnp.float32), 0)
 
 
-def normalised_weights(
-    leaves: Array, smallest: Array, total: Array, beta: ArrayLike, axis_name: axis.Name
+def normalise_weights(
+    leaves: Array, smallest: Array, total: Array, beta: ArrayLike, axis_name: AxisName
 ) -> Array:
-    """Importance-sampling weights divided by the weight of the leaf `smallest`.
+    """Computes importance-sampling weights, divided by the weight of the leaf `smallest`.
 
-        w_i = exp(beta (log smallest - log leaf_i)),    and 0 where leaf_i is 0
+        w_i = exp(beta (log smallest - log leaf_i)),    and 0 if leaf_i is 0
 
     N and the total cancel, and as a difference of logarithms no quotient under- or overflows. Over
     shards the totals differ, and the smallest is that of the smallest leaf / total of its shard.
@@ -47,7 +48,7 @@ def normalised_weights(
       smallest: float32 [], the leaf whose weight is to be 1.
       total: float32 [], the sum of this shard's leaves.
       beta: float32 [].
-      axis_name: of the shards, or None.
+      axis_name: the axis of the shards, or None.
     """
     drawable = leaves > 0
     log_leaves = jnp.log(jnp.where(drawable, leaves, 1))
@@ -56,12 +57,12 @@ def normalised_weights(
     return jnp.where(drawable, jnp.exp(beta * (log_smallest - log_leaves)), 0)
 
 
-def _log_smallest(smallest: Array, total: Array, axis_name: axis.Name) -> Array:
-    """The logarithm of `smallest`; over shards, of a leaf that would weigh as much in this one."""
+def _log_smallest(smallest: Array, total: Array, axis_name: AxisName) -> Array:
+    """Returns log `smallest`; over shards, rescaled to this shard's total."""
     there = (smallest > 0) & (smallest < jnp.inf)
     log_smallest = jnp.log(jnp.where(there, smallest, 1))
     if axis_name is None:
         return log_smallest
     log_total = jnp.log(jnp.where(total > 0, total, 1))
-    # Of a chance, so at most 0, which is what an empty shard gives.
-    return axis.smallest(log_smallest - log_total, axis_name) + log_total
+    # The logarithm of a probability is at most 0, so the 0 of an empty shard never wins.
+    return min_over_shards(log_smallest - log_total, axis_name) + log_total

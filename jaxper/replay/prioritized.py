@@ -7,24 +7,22 @@ import jax
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxper.checks import require as _checks
-from jaxper.replay import draw_points as strata
-from jaxper.replay import proportional as prioritized_state
-from jaxper.replay import shards as axis
-from jaxper.replay import state_checks as _check_state
-from jaxper.replay.proportional import PrioritizedState
+from jaxper.checks import require
+from jaxper.replay import proportional
+from jaxper.replay.draw_points import Strategy
+from jaxper.replay.proportional import Normalize, PrioritizedState
+from jaxper.replay.sample import ItemsT, Sample
+from jaxper.replay.shards import AxisName, count_over_shards
+from jaxper.replay.shell import ReplayShell
+from jaxper.replay.state_checks import check_kind, check_minimum, check_state
 from jaxper.replay.stats import Stats
-from jaxper.storage import ring
-from jaxper.stream import stream
-from jaxper.views import items as views
-from jaxper.views.items import Items, Sample, View
-
-NORMALIZERS = ("batch", "buffer", "none")
+from jaxper.views.items import Items
+from jaxper.views.view import View, check_view
 
 
 @jax.tree_util.register_static
 @dataclasses.dataclass(frozen=True)
-class PrioritizedReplay:
+class PrioritizedReplay(ReplayShell[ItemsT]):
     """Replay that draws items in proportion to a power of their priority.
 
         P(i) = leaf_i / sum_k leaf_k,    leaf_i = (priority_i + epsilon)^alpha
@@ -40,7 +38,7 @@ class PrioritizedReplay:
         in an order that spreads any part of a batch; `"iid"` draws independently.
       normalize: what the weights are divided by: the largest weight in the `"batch"`, the largest
         of any live item in the `"buffer"`, or nothing (`"none"`).
-      view: what a draw returns.
+      view: says what is stored and what a draw returns.
 
     Raises:
       ValueError: an argument is out of its range.
@@ -60,28 +58,37 @@ class PrioritizedReplay:
     _: dataclasses.KW_ONLY
     alpha: float = 0.6
     epsilon: float = 1e-6
-    strategy: str = "stratified"
-    normalize: str = "batch"
-    view: View = Items()
+    strategy: Strategy = "stratified"
+    normalize: Normalize = "batch"
+    view: View[ItemsT] = Items()
 
     def __post_init__(self):
-        object.__setattr__(self, "capacity", _checks.count("capacity", self.capacity))
-        object.__setattr__(self, "alpha", _checks.not_negative("alpha", self.alpha))
-        object.__setattr__(self, "epsilon", _checks.not_negative("epsilon", self.epsilon))
-        _checks.choice("strategy", self.strategy, strata.STRATEGIES)
-        _checks.choice("normalize", self.normalize, NORMALIZERS)
-        views.check(self.view, self.capacity)
+        object.__setattr__(self, "capacity", require.count("capacity", self.capacity))
+        object.__setattr__(self, "alpha", require.not_negative("alpha", self.alpha))
+        object.__setattr__(self, "epsilon", require.not_negative("epsilon", self.epsilon))
+        require.choice("strategy", self.strategy, Strategy)
+        require.choice("normalize", self.normalize, Normalize)
+        check_view(self.view, self.capacity)
+
+    @property
+    def keeps_minimum(self) -> bool:
+        """Whether the tree of its states keeps the smallest leaf above 0."""
+        return self.normalize == "buffer"
+
+    def _check(self, state: Any) -> None:
+        check_state(PrioritizedState, self, state)
 
     def init(
         self, item: Any, *, alpha: ArrayLike | None = None, discount: ArrayLike | None = None
     ) -> PrioritizedState:
-        """An empty state.
+        """Makes an empty state.
 
         Args:
           item: arrays or `jax.ShapeDtypeStruct`s of one item, without a batch axis; for a stream
             a `TimeStep` of one environment.
           alpha: replaces the configured one; an array, so `vmap` can sweep it.
-          discount: for `view=Transitions(...)`: likewise.
+          discount: for `view=Transitions(...)`: replaces the configured one; an array, so
+            that `vmap` can sweep it.
 
         Raises:
           ValueError: the item has no array or does not suit the view, alpha or discount is out of
@@ -93,8 +100,11 @@ class PrioritizedReplay:
         ([0.0, 1.0, 2.0], (3,))
         """
         alpha = self.alpha if alpha is None else alpha
-        alpha = _checks.traceable("alpha", alpha, _checks.not_negative)
-        return prioritized_state.init(self, item, alpha, self.view.init_discount(discount))
+        alpha = require.traceable("alpha", alpha, require.not_negative)
+        discount = self.view.init_discount(discount)
+        return proportional.init(
+            self.view, item, self.capacity, alpha, discount, minimum=self.keeps_minimum
+        )
 
     def add(
         self,
@@ -108,8 +118,8 @@ class PrioritizedReplay:
 
         Args:
           state: the state to add to.
-          items: one pytree with leaves [B, ...], B at most the capacity; for a stream a
-            `TimeStep` with leaves [T, num_envs, ...].
+          items: one pytree with arrays [B, ...], B at most the capacity; for a stream a
+            `TimeStep` with arrays [T, num_envs, ...].
           priorities: [B], finite and at least 0; without them, and in place of one that is not
             such a number (counted in `rejected`), an item gets `max_priority`. A stream takes none:
             what can be drawn from now on gets `max_priority`.
@@ -125,9 +135,11 @@ class PrioritizedReplay:
         >>> int(replay.size(state)), replay.get(state, jnp.arange(2)).tolist()
         (2, [0, 2])
         """
-        _check_state.fits(PrioritizedState, self, state)
+        self._check(state)
         priorities, mask = self.view.check(state.storage, items, priorities, mask)
-        return prioritized_state.add(self, state, items, priorities, mask)
+        return proportional.add(
+            state, items, priorities, mask, view=self.view, epsilon=self.epsilon
+        )
 
     def sample(
         self,
@@ -136,8 +148,8 @@ class PrioritizedReplay:
         batch_size: int,
         *,
         beta: ArrayLike = 0.4,
-        axis_name: axis.Name = None,
-    ) -> Sample:
+        axis_name: AxisName = None,
+    ) -> Sample[ItemsT]:
         """Draws a batch, with the weights that correct the loss for the draw.
 
             w_i = (N P(i))^-beta / max_j w_j
@@ -171,11 +183,20 @@ class PrioritizedReplay:
 
         Source: Schaul et al. 2016, section 3.4, equation 2.
         """
-        _check_state.fits(PrioritizedState, self, state)
-        _check_state.keeps_minimum(self.normalize, state)
-        key, batch_size = _checks.key(key), _checks.count("batch_size", batch_size)
-        beta, axis_name = _checks.scalar("beta", beta), _checks.axis(axis_name)
-        return prioritized_state.sample(self, state, key, batch_size, beta, axis_name)
+        self._check(state)
+        check_minimum(self.normalize, state)
+        key, batch_size = require.key(key), require.count("batch_size", batch_size)
+        beta = require.scalar("beta", beta, require.fraction)
+        return proportional.sample(
+            state,
+            key,
+            batch_size,
+            beta,
+            require.axis(axis_name),
+            view=self.view,
+            strategy=self.strategy,
+            normalize=self.normalize,
+        )
 
     def update_priorities(
         self,
@@ -185,14 +206,15 @@ class PrioritizedReplay:
         *,
         mask: ArrayLike | None = None,
     ) -> PrioritizedState:
-        """Gives items new priorities: of an id that stands twice the last valid row counts.
+        """Gives items new priorities; if an id stands twice, the last valid row counts.
 
         Args:
           state: the state the ids were drawn from, or a later one.
           ids: uint32 or int32 [B]. One whose item was overwritten or retired since it was drawn,
             or that never was one, is ignored and counted in `stale`.
           priorities: real [B], usually |TD error|. One that is NaN, infinite or negative is
-            ignored and counted in `rejected`. Where epsilon is 0, 0 retires an item for good.
+            ignored and counted in `rejected`. If epsilon is 0, a priority of 0 retires an item for
+            good.
           mask: bool [B]; rows that are False do nothing and are not counted.
 
         Raises:
@@ -204,16 +226,11 @@ class PrioritizedReplay:
         >>> float(state.max_priority), int(state.stale)
         (9.0, 1)
         """
-        _check_state.fits(PrioritizedState, self, state)
-        ids = _checks.ids(ids)
-        priorities = _checks.priorities(priorities, ids.size)
-        mask = _checks.mask(mask, ids.shape)
-        return prioritized_state.update(self, state, ids, priorities, mask)
-
-    def get(self, state: PrioritizedState, ids: ArrayLike) -> Any:
-        """The items of these ids, leaves [B, ...]; of a stale id what its slot holds now."""
-        _check_state.fits(PrioritizedState, self, state)
-        return views.get(self, state, _checks.ids(ids))
+        self._check(state)
+        ids = require.ids(ids)
+        priorities = require.priorities(priorities, ids.size)
+        mask = require.mask(mask, ids.shape)
+        return proportional.update(state, ids, priorities, mask, epsilon=self.epsilon)
 
     def reset_priorities(
         self, state: PrioritizedState, priority: ArrayLike = 1.0
@@ -224,41 +241,26 @@ class PrioritizedReplay:
         priority of 0 retires all that is stored. One that is NaN, infinite or negative changes
         nothing and is counted in `rejected`.
         """
-        _check_state.fits(PrioritizedState, self, state)
-        return prioritized_state.reset(self, state, _checks.scalar("priority", priority))
+        self._check(state)
+        priority = require.scalar("priority", priority)
+        return proportional.reset(state, priority, epsilon=self.epsilon)
 
-    def size(self, state: PrioritizedState, *, axis_name: axis.Name = None) -> Array:
+    def size(self, state: PrioritizedState, *, axis_name: AxisName = None) -> Array:
         """Number of live items, those that can be drawn; int32 []. Over shards their sum."""
-        _check_state.of_kind(PrioritizedState, state)
-        return axis.count(state.tree.live, _checks.axis(axis_name))
+        check_kind(PrioritizedState, state)
+        return count_over_shards(state.tree.live, require.axis(axis_name))
 
     def probabilities(
-        self, state: PrioritizedState, ids: ArrayLike, *, axis_name: axis.Name = None
+        self, state: PrioritizedState, ids: ArrayLike, *, axis_name: AxisName = None
     ) -> Array:
-        """P(i) of these ids now, float32 [B]; 0 where the item is gone or not live.
+        """P(i) of these ids now, float32 [B]; 0 if the item is gone or not live.
 
-        The ids are this shard's own; of `axis_name` see `sample`.
+        The ids are this shard's own; for `axis_name` see `sample`.
         """
-        _check_state.fits(PrioritizedState, self, state)
-        axis_name = _checks.axis(axis_name)
-        return prioritized_state.probabilities(self, state, _checks.ids(ids), axis_name)
+        self._check(state)
+        return proportional.probabilities(state, require.ids(ids), require.axis(axis_name))
 
     def stats(self, state: PrioritizedState) -> Stats:
-        """Scalars for logging, also from inside a compiled step. Reads the whole tree."""
-        _check_state.fits(PrioritizedState, self, state)
-        return prioritized_state.stats_of(self, state)
-
-    def cut(self, state: PrioritizedState) -> PrioritizedState:
-        """The state with a break in its stream: see `jaxper.cut`."""
-        _check_state.fits(PrioritizedState, self, state)
-        return stream.cut(state)
-
-    def nbytes(self, item: Any) -> int:
-        """Bytes that `init(item)` will take.
-
-        >>> gigabyte = 2**30
-        >>> image = jax.ShapeDtypeStruct((84, 84, 4), jnp.uint8)
-        >>> round(PrioritizedReplay(2**20).nbytes(image) / gigabyte, 2)
-        27.57
-        """
-        return ring.nbytes(jax.eval_shape(self.init, item))
+        """Computes statistics for logging, also inside a compiled step. Reads the whole tree."""
+        self._check(state)
+        return proportional.describe(state)

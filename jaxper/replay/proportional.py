@@ -1,44 +1,50 @@
-"""The state of a `PrioritizedReplay`, and the pure functions of it that the replay's methods call.
+"""Proportional prioritization: the state of a `PrioritizedReplay` and the functions of it.
 
-Arguments have been checked when they come here. To a gradient a state is a constant, and so is
-what is written to it: JAX would else carry tangents through each level of the tree. Each function
-is jitted `inline`: called from Python it is one program, and inside of another it leaves no nested
-call.
+    P(i) = leaf_i / sum_k leaf_k,    leaf_i = (priority_i + epsilon)^alpha
+
+Arguments have been checked when they come here. States, and what is written to them, are constants
+under differentiation; otherwise JAX would carry tangents through every level of the tree. Each
+function is jitted `inline`: called from Python it is one program, and inside another one it leaves
+no nested call.
+
+Source: Schaul et al. 2016, section 3.
 """
 
-from __future__ import annotations
-
-from collections.abc import Sequence
-from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from functools import partial, reduce
+from typing import Any, Literal, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxper import sum_tree
-from jaxper.lowering.checkify_report import reported
-from jaxper.lowering.in_place import apart, computed_once, known_late
-from jaxper.replay import draw_points as strata
-from jaxper.replay import shards as axis
-from jaxper.replay import stats
-from jaxper.replay.importance import importance_weights, normalised_weights
+from jaxper.lowering.checkify_report import report
+from jaxper.lowering.once import compute_once
+from jaxper.lowering.order import delay, settle, settle_counts
+from jaxper.lowering.scatter import DROPPED
+from jaxper.replay import draw_points, stats
+from jaxper.replay.counters import saturating_add
+from jaxper.replay.draw_points import Strategy
+from jaxper.replay.importance import importance_weights, normalise_weights
 from jaxper.replay.priority import is_priority, leaf_of
+from jaxper.replay.sample import Sample
+from jaxper.replay.shards import AxisName, own_key, shard_count, sum_over_shards
+from jaxper.replay.stats import Stats
 from jaxper.storage import ring
-from jaxper.views.items import Sample
+from jaxper.tree import core
+from jaxper.tree.core import SumTree
+from jaxper.views.view import View
 
-if TYPE_CHECKING:
-    from jaxper.replay.prioritized import PrioritizedReplay
+# The weights are divided by the largest in the batch, by the largest of any live slot, or by 1.
+Normalize = Literal["batch", "buffer", "none"]
 
-SMALL_UPDATE = 32  # rows: fewer a GPU adds up at each use of the sums, after leaves were written
 _BAD_PRIORITY = (
     "a priority is NaN, infinite or negative; pass magnitudes, such as jnp.abs(td_error)"
 )
 
 
 class PrioritizedState(NamedTuple):
-    """What a `PrioritizedReplay` knows; a pytree of arrays."""
+    """The state of a `PrioritizedReplay`: a pytree of arrays."""
 
     next_id: Array  # uint32 [], id of the next item
     max_priority: Array  # float32 [], the largest priority seen; a new item gets it, at least 1
@@ -47,12 +53,26 @@ class PrioritizedState(NamedTuple):
     stale: Array  # uint32 [], rows ignored because the id was gone or not live; saturates
     discount: Any  # float32 [], of the steps folded into a transition; () under another view
     stored: Array  # int32 [], slots that hold an item
-    tree: sum_tree.SumTree  # one leaf per slot
-    storage: Any  # what the view keeps of the items: `Records`, or a `Stream`
+    tree: SumTree  # one leaf per slot
+    storage: Any  # the items as the view keeps them: `Records`, or a `Stream`
+
+    def merge_counters(self, part: Array) -> "PrioritizedState":
+        """Returns the first of several states, arrays [k, ...], with what was counted in all.
+
+        If it is split into parts, part 0 keeps the counters, so that their sums stay the same.
+        """
+        first = jax.tree.map(lambda array: array[0], self)
+        return first._replace(
+            max_priority=jnp.max(self.max_priority),
+            rejected=jnp.where(part == 0, reduce(saturating_add, self.rejected), 0),
+            stale=jnp.where(part == 0, reduce(saturating_add, self.stale), 0),
+        )
 
 
-def init(replay: PrioritizedReplay, item: Any, alpha: Array, discount: Any) -> PrioritizedState:
-    """An empty state; alpha and discount are float32 [], the latter () under most views."""
+def init(
+    view: View, item: Any, capacity: int, alpha: Array, discount: Any, *, minimum: bool
+) -> PrioritizedState:
+    """Makes an empty state; alpha and discount are float32 [], the latter () under most views."""
     return PrioritizedState(
         next_id=jnp.zeros((), jnp.uint32),
         max_priority=jnp.ones((), jnp.float32),
@@ -61,172 +81,182 @@ def init(replay: PrioritizedReplay, item: Any, alpha: Array, discount: Any) -> P
         stale=jnp.zeros((), jnp.uint32),
         discount=discount,
         stored=jnp.zeros((), jnp.int32),
-        tree=sum_tree.init(replay.capacity, minimum=replay.normalize == "buffer"),
-        storage=replay.view.init(item, replay.capacity),
+        tree=core.init(capacity, minimum=minimum),
+        storage=view.init(item, capacity),
     )
 
 
-@partial(jax.jit, inline=True)
+@partial(jax.jit, inline=True, static_argnames=("view", "epsilon"))
 def add(
-    replay: PrioritizedReplay,
     state: PrioritizedState,
     items: Any,
     priorities: Array | None,
     mask: Array | None,
+    *,
+    view: View,
+    epsilon: float,
 ) -> PrioritizedState:
-    """The state with items, leaves [B, ...], priorities, float32 [B], and mask, bool [B]."""
+    """Stores items, arrays [B, ...], with priorities, float32 [B] or None; mask is bool [B]."""
     state, items, priorities = jax.lax.stop_gradient((state, items, priorities))
-    storage, changes = replay.view.write(state.storage, state.next_id, state.stored, items, mask)
-    unseen = jnp.maximum(state.max_priority, 1)  # it is below 1 after a reset to less
+    capacity = state.tree.capacity
+    storage, changes = view.write(state.storage, state.next_id, state.stored, items, mask)
+    # After a reset to less, max_priority is below 1.
+    default = jnp.maximum(state.max_priority, 1)
     if priorities is None:
-        priorities = unseen
+        priorities = default
     else:
-        kept = changes.slots != ring.NO_SLOT
-        priorities, _ = computed_once(changes.slots, priorities)
+        stored = changes.slots != DROPPED
+        priorities = compute_once(priorities, after=changes.slots)
         good = is_priority(priorities)
-        bad = reported(kept & ~good, _BAD_PRIORITY)
+        bad = report(stored & ~good, _BAD_PRIORITY)
         state = state._replace(
-            max_priority=jnp.max(priorities, initial=state.max_priority, where=kept & good),
+            max_priority=jnp.max(priorities, initial=state.max_priority, where=stored & good),
             rejected=saturating_add(state.rejected, jnp.sum(bad, dtype=jnp.uint32)),
         )
-        priorities = jnp.where(good, priorities, unseen)
-    leaves = leaf_of(priorities, state.alpha, replay.epsilon, replay.capacity)
+        priorities = jnp.where(good, priorities, default)
+    leaves = leaf_of(priorities, state.alpha, epsilon, capacity)
     leaves = jnp.where(changes.live, leaves[..., None], 0)
-    next_id = ring.advance(state.next_id, changes.count, replay.capacity)
-    stored = ring.stored_after(state.stored, changes.count, replay.capacity)
-    tree, late = sum_tree.write(state.tree, changes, leaves, next_id, stored)
-    return state._replace(next_id=late[0], stored=late[1], tree=tree, storage=storage)
+    next_id = ring.advance(state.next_id, changes.added, capacity)
+    fill = ring.grow_fill(state.stored, changes.added, capacity)
+    tree = core.write_blocks(state.tree, changes.slots, leaves, changes.runs)
+    tree, (next_id, fill) = core.settle_after(tree, next_id, fill)
+    return state._replace(next_id=next_id, stored=fill, tree=tree, storage=storage)
 
 
-@partial(jax.jit, inline=True, static_argnames=("batch_size", "axis_name"))
+@partial(
+    jax.jit,
+    inline=True,
+    static_argnames=("batch_size", "axis_name", "view", "strategy", "normalize"),
+)
 def sample(
-    replay: PrioritizedReplay,
     state: PrioritizedState,
     key: Array,
     batch_size: int,
     beta: ArrayLike,
-    axis_name: axis.Name,
+    axis_name: AxisName,
+    *,
+    view: View,
+    strategy: Strategy,
+    normalize: Normalize,
 ) -> Sample:
-    """A batch that is drawn, with weights."""
-    state = jax.lax.stop_gradient(state)  # part of it would get lost where floats move as bits
-    key, total = axis.own_key(key, axis_name), sum_tree.total(state.tree)
-    mass, fine = strata.draw(key, batch_size, total, replay.strategy)
-    slots, leaves, smallest = _drawn(replay.normalize, state.tree, mass, fine)
-    # Else these are ready at the start beside the key's operations, too many: see `computed_once`.
-    numbers = state.next_id, total, state.discount
-    next_id, total, discount = jax.tree.map(lambda number: known_late(number, leaves[0]), numbers)
-    ids = ring.id_in_slot(slots, next_id, replay.capacity)
+    """Draws a batch, with weights."""
+    # Some paths move floats as integers, which would drop part of a gradient: stop all of it.
+    state = jax.lax.stop_gradient(state)
+    key, total = own_key(key, axis_name), core.total(state.tree)
+    key, view_key = jax.random.split(key) if view.draws_randomly else (key, None)
+    mass, fine = draw_points.draw(key, batch_size, total, strategy)
+    slots, leaves, smallest = _draw_slots(state.tree, mass, fine, normalize)
+    next_id, total, discount = delay((state.next_id, total, state.discount), until=leaves)
+    ids = ring.id_in_slot(slots, next_id, state.tree.capacity)
     ids = jnp.where(total > 0, ids, ring.NO_ID)
-    chances = _fraction(leaves, total, axis_name)
-    weights = _weights(replay.normalize, state.tree, leaves, smallest, chances, beta, axis_name)
-    items = replay.view.read(state.storage, discount, slots)
+    chances = _draw_probability(leaves, total, axis_name)
+    weights = _weigh(normalize, state.tree, leaves, smallest, chances, beta, axis_name)
+    items = view.read(state.storage, slots, key=view_key, discount=discount)
     return Sample(items, ids, chances, weights)
 
 
-@partial(jax.jit, inline=True)
+@partial(jax.jit, inline=True, static_argnames="epsilon")
 def update(
-    replay: PrioritizedReplay,
     state: PrioritizedState,
     ids: Array,
     priorities: Array,
     mask: Array | None,
+    *,
+    epsilon: float,
 ) -> PrioritizedState:
-    """The state after new priorities, float32 [B], of ids, uint32 [B]; mask is bool [B]."""
+    """Gives new priorities, float32 [B], to ids, uint32 [B]; mask is bool [B]."""
     if not ids.size:
         return state
     state, priorities = jax.lax.stop_gradient((state, priorities))
-    kept = jnp.ones(ids.shape, bool) if mask is None else mask
-    priorities, _ = computed_once(ids, priorities)
+    capacity = state.tree.capacity
+    wanted = jnp.ones(ids.shape, bool) if mask is None else mask
+    priorities = compute_once(priorities, after=ids)
     good = is_priority(priorities)
-    bad = reported(kept & ~good, _BAD_PRIORITY)
-    live = _leaves_of(replay, state, ids) > 0
-    valid = kept & good & live
-    slots = jnp.where(valid, ring.slot_of(ids, replay.capacity).astype(jnp.uint32), sum_tree.OUT)
-    leaves = leaf_of(priorities, state.alpha, replay.epsilon, replay.capacity)
-    numbers = (
-        state.next_id,  # so an add that follows waits for the batch the priorities come from
+    bad = report(wanted & ~good, _BAD_PRIORITY)
+    live = _current_leaves(state, ids) > 0
+    valid = wanted & good & live
+    slots = jnp.where(valid, ring.slot_of(ids, capacity).astype(jnp.uint32), DROPPED)
+    leaves = leaf_of(priorities, state.alpha, epsilon, capacity)
+    numbers = settle_counts(
+        ids.size,
+        # The next id is among them, so that an add that follows comes after the draw.
+        state.next_id,
         jnp.max(priorities, initial=state.max_priority, where=valid),
         saturating_add(state.rejected, jnp.sum(bad, dtype=jnp.uint32)),
-        saturating_add(state.stale, jnp.sum(kept & good & ~live, dtype=jnp.uint32)),
+        saturating_add(state.stale, jnp.sum(wanted & good & ~live, dtype=jnp.uint32)),
     )
-    if ids.size < SMALL_UPDATE:
-        numbers = apart(*numbers)
-    positive = replay.epsilon > 0
-    tree, late = sum_tree.replace(state.tree, slots, leaves, *numbers, positive=positive)
-    next_id, max_priority, rejected, stale = late
+    tree = core.update_live(state.tree, slots, leaves, positive=epsilon > 0)
+    tree, (next_id, max_priority, rejected, stale) = core.settle_after(tree, *numbers)
     return state._replace(
         next_id=next_id, max_priority=max_priority, rejected=rejected, stale=stale, tree=tree
     )
 
 
-@partial(jax.jit, inline=True)
-def reset(replay: PrioritizedReplay, state: PrioritizedState, priority: Array) -> PrioritizedState:
-    """The state with one priority, float32 [], for all live slots."""
+@partial(jax.jit, inline=True, static_argnames="epsilon")
+def reset(state: PrioritizedState, priority: Array, *, epsilon: float) -> PrioritizedState:
+    """Gives all live slots one priority, float32 []."""
     good = is_priority(priority)
-    bad = reported(~good, _BAD_PRIORITY)
-    leaf = leaf_of(priority, state.alpha, replay.epsilon, replay.capacity)
-    leaf = jnp.where(good & (state.tree.leaves > 0), leaf, state.tree.leaves)
+    bad = report(~good, _BAD_PRIORITY)
+    leaf = leaf_of(priority, state.alpha, epsilon, state.tree.capacity)
+    leaves = jnp.where(good & (state.tree.leaves > 0), leaf, state.tree.leaves)
     return state._replace(
         max_priority=jnp.where(good, priority, state.max_priority),
         rejected=saturating_add(state.rejected, bad.astype(jnp.uint32)),
-        tree=sum_tree.rebuild(state.tree, leaf),
+        tree=core.with_leaves(state.tree, leaves),
     )
 
 
 @partial(jax.jit, inline=True, static_argnames="axis_name")
-def probabilities(
-    replay: PrioritizedReplay, state: PrioritizedState, ids: Array, axis_name: axis.Name
-) -> Array:
-    """The chance of each of the ids, uint32 [B], to be one draw; float32 [B]."""
-    return _fraction(_leaves_of(replay, state, ids), sum_tree.total(state.tree), axis_name)
+def probabilities(state: PrioritizedState, ids: Array, axis_name: AxisName) -> Array:
+    """Computes the chance of each of the ids, uint32 [B], to be one draw; float32 [B]."""
+    return _draw_probability(_current_leaves(state, ids), core.total(state.tree), axis_name)
 
 
-def stats_of(replay: PrioritizedReplay, state: PrioritizedState) -> stats.Stats:
-    """Scalars for logging."""
-    return stats.Stats(
-        fill=state.stored.astype(jnp.float32) / replay.capacity,
+def describe(state: PrioritizedState) -> Stats:
+    """Computes statistics for logging."""
+    return Stats(
+        fill=state.stored.astype(jnp.float32) / state.tree.capacity,
         max_priority=state.max_priority,
         rejected=state.rejected,
         stale=state.stale,
-        **stats.of_tree(state.tree),
+        **stats.describe_tree(state.tree),
     )
 
 
-def _leaves_of(replay: PrioritizedReplay, state: PrioritizedState, ids: Array) -> Array:
-    """The leaf of each id, 0 where its item is gone."""
-    stored = ring.is_stored(ids, state.next_id, state.stored, replay.capacity)
-    leaves = sum_tree.get(state.tree, ring.slot_of(ids, replay.capacity))
+def _current_leaves(state: PrioritizedState, ids: Array) -> Array:
+    """Reads the leaf of each id; 0 if its item is gone."""
+    capacity = state.tree.capacity
+    stored = ring.is_stored(ids, state.next_id, state.stored, capacity)
+    leaves = core.read(state.tree, ring.slot_of(ids, capacity))
     return jnp.where(stored, leaves, 0)
 
 
-def _drawn(normalize: str, tree: sum_tree.SumTree, mass: Array, fine: Array) -> Sequence[Array]:
-    """The slots that masses fall on, the leaves there, and the leaf of the largest weight."""
-    slots, leaves = sum_tree.descend(tree, mass, fine)
+def _draw_slots(
+    tree: SumTree, mass: Array, fine: Array, normalize: Normalize
+) -> tuple[Array, Array, Array]:
+    """Finds the slots that masses fall on, their leaves, and the leaf whose weight becomes 1."""
+    slots, leaves = core.descend(tree, mass, fine)
     if normalize == "buffer":
-        return slots, leaves, sum_tree.minimum(tree)
-    # A GPU would compute all that reads the leaves together with the smallest, in one block.
-    return apart(slots, leaves, jnp.min(leaves))
+        return slots, leaves, core.minimum(tree)
+    slots, leaves, smallest = settle(slots, leaves, jnp.min(leaves))
+    return slots, leaves, smallest
 
 
-def _fraction(leaves: Array, total: Array, axis_name: axis.Name) -> Array:
-    """The chance of each leaf to be one draw, where all shards draw equally many."""
-    return leaves / jnp.where(total > 0, total, 1) / axis.shards(axis_name)
+def _draw_probability(leaves: Array, total: Array, axis_name: AxisName) -> Array:
+    """Computes the chance of each leaf to be one draw, if all shards draw equally many."""
+    return leaves / jnp.where(total > 0, total, 1) / shard_count(axis_name)
 
 
-def _weights(
-    normalize: str,
-    tree: sum_tree.SumTree,
+def _weigh(
+    normalize: Normalize,
+    tree: SumTree,
     leaves: Array,
     smallest: Array,
     chances: Array,
     beta: ArrayLike,
-    axis_name: axis.Name,
+    axis_name: AxisName,
 ) -> Array:
+    """Computes the importance-sampling weights of the leaves that were drawn."""
     if normalize == "none":
-        return importance_weights(chances, axis.total(tree.live, axis_name), beta)
-    return normalised_weights(leaves, smallest, sum_tree.total(tree), beta, axis_name)
-
-
-def saturating_add(counter: Array, more: Array) -> Array:
-    """A counter of uint32 and more of them, held at the largest uint32."""
-    return jnp.where(more > ~counter, ~jnp.uint32(0), counter + more)
+        return importance_weights(chances, sum_over_shards(tree.live, axis_name), beta)
+    return normalise_weights(leaves, smallest, core.total(tree), beta, axis_name)

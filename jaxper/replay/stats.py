@@ -1,4 +1,4 @@
-"""Numbers about a replay for logging, scalars that a compiled step can return."""
+"""Statistics of a replay for logging: scalars that a compiled step can return."""
 
 from functools import partial
 from typing import NamedTuple
@@ -7,16 +7,16 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from jaxper import sum_tree
-from jaxper.tree import levels
+from jaxper.tree import core, levels
+from jaxper.tree.core import SumTree
 
 
 class Stats(NamedTuple):
-    """The state of a replay in scalars; all 0 but `max_priority` where nothing was added yet.
+    """The state of a replay in scalars; all 0 except `max_priority` before the first add.
 
-    `total`, `mean`, `smallest` and `largest` are of the leaves, (priority + epsilon)^alpha, and
-    `max_priority` is a priority. In a stream `size` counts the live starts, `fill` all steps. As
-    many equal leaves as the effective sample size would spread the draws as much.
+    `total`, `mean`, `smallest` and `largest` describe the leaves, (priority + epsilon)^alpha, and
+    `max_priority` is a priority. In a stream `size` counts the live starts, `fill` all steps. With
+    an effective sample size of n, draws are spread as over n equal leaves.
     """
 
     size: Array  # int32 [], live slots
@@ -32,8 +32,8 @@ class Stats(NamedTuple):
 
 
 @partial(jax.jit, inline=True)
-def of_tree(tree: sum_tree.SumTree) -> dict[str, Array]:
-    """The statistics of the leaves, by name. Reads the whole tree: O(capacity).
+def describe_tree(tree: SumTree) -> dict[str, Array]:
+    """Computes the statistics of the leaves, by name. Reads the whole tree: O(capacity).
 
         effective sample size = (sum of leaves)^2 / (sum of squared leaves)
 
@@ -42,18 +42,18 @@ def of_tree(tree: sum_tree.SumTree) -> dict[str, Array]:
     leaves, size = tree.leaves, tree.live
     largest = jnp.max(leaves)
     scaled = leaves / jnp.where(largest > 0, largest, 1)
-    squares = _sum(scaled**2)
+    squares = _add_up(scaled**2)
     smallest = jnp.min(jnp.where(leaves > 0, leaves, jnp.inf))
     return {
         "size": size,
-        "total": sum_tree.total(tree),
-        "mean": sum_tree.total(tree) / jnp.maximum(size, 1).astype(jnp.float32),
+        "total": core.total(tree),
+        "mean": core.total(tree) / jnp.maximum(size, 1).astype(jnp.float32),
         "smallest": jnp.where(size > 0, smallest, 0),
         "largest": largest,
-        "effective_sample_size": _sum(scaled) ** 2 / jnp.maximum(squares, 1),
+        "effective_sample_size": _add_up(scaled) ** 2 / jnp.maximum(squares, 1),
     }
 
 
-def _sum(leaves: Array) -> Array:
-    """Level by level as the tree adds, which loses less than one long sum."""
-    return levels.root((leaves, *levels.build(leaves, levels.total))[-1], levels.total)
+def _add_up(leaves: Array) -> Array:
+    """Adds level by level as the tree does, which loses less than one long sum."""
+    return levels.reduce_to_root((leaves, *levels.build(leaves, levels.add))[-1], levels.add)

@@ -7,31 +7,31 @@ import jax
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxper.checks import require as _checks
-from jaxper.replay import equiprobable as uniform_state
-from jaxper.replay import shards as axis
-from jaxper.replay import state_checks as _check_state
+from jaxper.checks import require
+from jaxper.replay import equiprobable
 from jaxper.replay.equiprobable import UniformState
+from jaxper.replay.sample import ItemsT, Sample
+from jaxper.replay.shards import AxisName, count_over_shards
+from jaxper.replay.shell import ReplayShell
+from jaxper.replay.state_checks import check_kind, check_state
 from jaxper.replay.stats import Stats
-from jaxper.storage import ring
-from jaxper.stream import stream
-from jaxper.views import items as views
-from jaxper.views.items import Items, Sample, View
+from jaxper.views.items import Items
+from jaxper.views.view import View, check_view
 
 
 @jax.tree_util.register_static
 @dataclasses.dataclass(frozen=True)
-class UniformReplay:
+class UniformReplay(ReplayShell[ItemsT]):
     """Replay that draws every live item with the same chance, independently.
 
         P(i) = 1 / N
 
     It takes the methods and arguments of `PrioritizedReplay`, so that an agent swaps one for the
-    other. What concerns priorities (`alpha`, `beta`, `priorities`) it ignores.
+    other. It ignores `alpha`, `beta` and `priorities`.
 
     Args:
       capacity: number of items kept; the oldest is overwritten.
-      view: what a draw returns.
+      view: says what is stored and what a draw returns.
 
     Raises:
       ValueError: an argument is out of its range.
@@ -46,16 +46,24 @@ class UniformReplay:
 
     capacity: int
     _: dataclasses.KW_ONLY
-    view: View = Items()
+    view: View[ItemsT] = Items()
 
     def __post_init__(self):
-        object.__setattr__(self, "capacity", _checks.count("capacity", self.capacity))
-        views.check(self.view, self.capacity)
+        object.__setattr__(self, "capacity", require.count("capacity", self.capacity))
+        check_view(self.view, self.capacity)
+
+    @property
+    def keeps_minimum(self) -> bool:
+        """Whether the tree of its states keeps the smallest leaf above 0: never."""
+        return False
+
+    def _check(self, state: Any) -> None:
+        check_state(UniformState, self, state)
 
     def init(
         self, item: Any, *, alpha: ArrayLike | None = None, discount: ArrayLike | None = None
     ) -> UniformState:
-        """An empty state.
+        """Makes an empty state.
 
         Args:
           item: arrays or `jax.ShapeDtypeStruct`s of one item, without a batch axis; for a stream
@@ -66,7 +74,8 @@ class UniformReplay:
         Raises:
           ValueError: the item has no array or does not suit the view.
         """
-        return uniform_state.init(self, item, self.view.init_discount(discount))
+        discount = self.view.init_discount(discount)
+        return equiprobable.init(self.view, item, self.capacity, discount)
 
     def add(
         self,
@@ -80,8 +89,8 @@ class UniformReplay:
 
         Args:
           state: the state to add to.
-          items: one pytree with leaves [B, ...], B at most the capacity; for a stream a
-            `TimeStep` with leaves [T, num_envs, ...].
+          items: one pytree with arrays [B, ...], B at most the capacity; for a stream a
+            `TimeStep` with arrays [T, num_envs, ...].
           priorities: ignored; an error for a stream.
           mask: bool [B]; rows that are False are not stored. For a stream bool [T, num_envs]: rows
             that are False are stored, but no draw starts there.
@@ -90,11 +99,11 @@ class UniformReplay:
           ValueError: a leaf is not of the structure, shape or dtype given to `init`, there are more
             rows than the capacity, or the mask is not one bool per row.
         """
-        if isinstance(self.view, Items):
+        if self.view.takes_priorities:
             priorities = None
-        _check_state.fits(UniformState, self, state)
+        self._check(state)
         _, mask = self.view.check(state.storage, items, priorities, mask)
-        return uniform_state.add(self, state, items, mask)
+        return equiprobable.add(state, items, mask, view=self.view)
 
     def sample(
         self,
@@ -103,9 +112,9 @@ class UniformReplay:
         batch_size: int,
         *,
         beta: ArrayLike = 0.4,
-        axis_name: axis.Name = None,
-    ) -> Sample:
-        """Draws a batch; all weights are 1, or 0 where the replay is empty.
+        axis_name: AxisName = None,
+    ) -> Sample[ItemsT]:
+        """Draws a batch; all weights are 1, or 0 if the replay is empty.
 
         Args:
           state: the state to draw from.
@@ -115,15 +124,16 @@ class UniformReplay:
           axis_name: inside `shard_map`, `pmap` or `vmap(axis_name=...)` with one replay per shard:
             each draws `batch_size`, from a key that may be the same on all. P(i) is then the chance
             to be one draw of the global batch, and the weights are 1 / (N P(i)) with N over all
-            shards: 1 where all hold equally many items, and every item counts alike where not.
+            shards: 1 if all hold equally many items. If not, they make every item count alike.
 
         Raises:
           ValueError: `key` is not one key, `batch_size` is below 1, or there is no axis
             `axis_name`.
         """
-        _check_state.fits(UniformState, self, state)
-        key, batch_size = _checks.key(key), _checks.count("batch_size", batch_size)
-        return uniform_state.sample(self, state, key, batch_size, _checks.axis(axis_name))
+        self._check(state)
+        key, batch_size = require.key(key), require.count("batch_size", batch_size)
+        axis_name = require.axis(axis_name)
+        return equiprobable.sample(state, key, batch_size, axis_name, view=self.view)
 
     def update_priorities(
         self,
@@ -133,46 +143,31 @@ class UniformReplay:
         *,
         mask: ArrayLike | None = None,
     ) -> UniformState:
-        """The state as it is; what concerns priorities is ignored."""
-        _check_state.fits(UniformState, self, state)
+        """Returns the state as it is: a uniform draw has no priorities."""
+        self._check(state)
         return state
-
-    def get(self, state: UniformState, ids: ArrayLike) -> Any:
-        """The items of these ids, leaves [B, ...]; of a stale id what its slot holds now."""
-        _check_state.fits(UniformState, self, state)
-        return views.get(self, state, _checks.ids(ids))
 
     def reset_priorities(self, state: UniformState, priority: ArrayLike = 1.0) -> UniformState:
-        """The state as it is; what concerns priorities is ignored."""
-        _check_state.fits(UniformState, self, state)
+        """Returns the state as it is: a uniform draw has no priorities."""
+        self._check(state)
         return state
 
-    def size(self, state: UniformState, *, axis_name: axis.Name = None) -> Array:
+    def size(self, state: UniformState, *, axis_name: AxisName = None) -> Array:
         """Number of live items, those that can be drawn; int32 []. Over shards their sum."""
-        _check_state.of_kind(UniformState, state)
-        return axis.count(uniform_state.size(state), _checks.axis(axis_name))
+        check_kind(UniformState, state)
+        return count_over_shards(equiprobable.size(state), require.axis(axis_name))
 
     def probabilities(
-        self, state: UniformState, ids: ArrayLike, *, axis_name: axis.Name = None
+        self, state: UniformState, ids: ArrayLike, *, axis_name: AxisName = None
     ) -> Array:
-        """1 / N, float32 [B]; 0 where the item is gone or not live.
+        """1 / N, float32 [B]; 0 if the item is gone or not live.
 
-        The ids are this shard's own; of `axis_name` see `sample`.
+        The ids are this shard's own; for `axis_name` see `sample`.
         """
-        _check_state.fits(UniformState, self, state)
-        axis_name = _checks.axis(axis_name)
-        return uniform_state.probabilities(self, state, _checks.ids(ids), axis_name)
+        self._check(state)
+        return equiprobable.probabilities(state, require.ids(ids), require.axis(axis_name))
 
     def stats(self, state: UniformState) -> Stats:
-        """Scalars for logging, as of a prioritized replay whose live leaves are all 1."""
-        _check_state.fits(UniformState, self, state)
-        return uniform_state.stats_of(self, state)
-
-    def cut(self, state: UniformState) -> UniformState:
-        """The state with a break in its stream: see `jaxper.cut`."""
-        _check_state.fits(UniformState, self, state)
-        return stream.cut(state)
-
-    def nbytes(self, item: Any) -> int:
-        """Bytes that `init(item)` will take."""
-        return ring.nbytes(jax.eval_shape(self.init, item))
+        """Computes statistics for logging, as if all live leaves were 1."""
+        self._check(state)
+        return equiprobable.describe(state)

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jaxper
 from jaxper.checks import items as _check_items
+from jaxper.replay.types import Replay, State
 from jaxper.transfer import state_spec as _state_spec
-
-if TYPE_CHECKING:
-    from jaxper.transfer.rows import Replay, State
 
 FORMAT = 2
 FREE = ("alpha", "epsilon", "strategy", "normalize")  # may differ: not what the arrays mean
@@ -22,7 +20,7 @@ def of(replay: Replay, state: State, extra: Any) -> dict[str, Any]:
         "format": FORMAT,
         "jaxper": jaxper.__version__,
         "replay": _fields(replay),
-        "item": _state_spec.leaves(_state_spec.item_of(state)),
+        "item": _state_spec.leaves(replay.view.item_spec(state.storage)),
         "leading": list(state.next_id.shape),
         "state": _arrays(state),
         "extra": None if extra is None else _state_spec.leaves(extra),

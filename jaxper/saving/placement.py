@@ -7,19 +7,16 @@ Then each device makes its own state of what it has read, without a word to the 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec, Sharding
 
-from jaxper import sum_tree
 from jaxper.checks import require as _checks
+from jaxper.replay.types import Replay, State
 from jaxper.transfer import reshard
-from jaxper.transfer import rows as moves
-
-if TYPE_CHECKING:
-    from jaxper.transfer.rows import Replay, State
+from jaxper.tree import core
 
 PART = "jaxper.part"  # axis of the devices of a group
 
@@ -89,7 +86,7 @@ def resharded(layout: Layout, old: Replay, new: Replay, states: State) -> tuple[
 
     def local(states: State) -> State:
         part = jax.lax.axis_index(PART)
-        state = reshard.resharded(old, new, states, part, parts)
+        state = reshard.reshard(old, new, states, part, parts)
         return jax.tree.map(lambda leaf: leaf[None], state)
 
     out = PartitionSpec((layout.axis_name, PART))
@@ -97,24 +94,24 @@ def resharded(layout: Layout, old: Replay, new: Replay, states: State) -> tuple[
         local, mesh=layout.split, in_specs=spec, out_specs=out, check_vma=False
     )
     state = jax.jit(everywhere)(states)
-    before, after = _live(states), _live(state)
+    before, after = _live(old, states), _live(new, state)
     return state, before - after, before
 
 
 def normalised(replay: Replay, state: State) -> State:
     """The state with the levels in its tree that the replay's `normalize` asks for."""
-    minimum = moves.keeps_minimum(replay)
-    if state.tree == () or minimum == (state.tree.minima is not None):
+    minimum = replay.keeps_minimum
+    if state.tree is None or minimum == (state.tree.minima is not None):
         return state
 
-    def rebuilt(leaves: jax.Array) -> sum_tree.SumTree:
-        return sum_tree.rebuild(sum_tree.init(replay.capacity, minimum=minimum), leaves)
+    def rebuilt(leaves: jax.Array) -> core.SumTree:
+        return core.with_leaves(core.init(replay.capacity, minimum=minimum), leaves)
 
     for _ in state.next_id.shape:
         rebuilt = jax.vmap(rebuilt)
     return state._replace(tree=jax.jit(rebuilt)(state.tree.leaves))
 
 
-def _live(states: State) -> int:
+def _live(replay: Replay, states: State) -> int:
     """Live items of all shards."""
-    return int(jnp.sum(moves.size(states), dtype=jnp.uint32))
+    return int(jnp.sum(replay.size(states), dtype=jnp.uint32))

@@ -1,12 +1,16 @@
-"""Items as they are stored: the small leaves of each side by side in one row of 32-bit words.
+"""The arrays that hold items: the small arrays of each item side by side in one row of words.
 
-A draw then reads one place per item and an add writes one, whatever an item consists of: that is
-one operation on a GPU in place of one per leaf, and one cache miss in place of one per leaf.
-Leaves that are large, such as images, have arrays of their own.
+A draw then reads one place per item and an add writes one, whatever an item consists of. An array
+that is large, such as an image, is stored by itself.
+
+Whole items are read with all their words in one gather, and their images as words; the fields of a
+stream's steps are read one after the other, and its frames as they are. Both were measured:
+see "the reads of a stream" and "bytes of images for words" in `benchmarks/NOTES.md`.
 """
 
 import dataclasses
 import math
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -14,11 +18,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.sharding import SingleDeviceSharding
 
-from jaxper.lowering import bits as _bits
-from jaxper.lowering import gather as _reads
-
-LARGE = 1024  # bytes of a leaf: from here on it has an array of its own
+from jaxper.lowering import bits, limits, words
+from jaxper.lowering.gather import Columns, gather_and_cut, gather_as_words
+from jaxper.lowering.scatter import scatter_rows, scatter_rows_as_words
+from jaxper.lowering.trail import Trail
 
 
 @partial(
@@ -28,126 +33,183 @@ LARGE = 1024  # bytes of a leaf: from here on it has an array of its own
 )
 @dataclasses.dataclass(frozen=True)
 class Records:
-    """Items, one per place; the leading axes are [capacity], or [rows, num_envs] of a stream."""
+    """Items, one per place; the leading axes are [capacity], or [ring rows, num_envs]."""
 
-    words: Array  # uint32 [..., words of the small leaves]
-    large: tuple[Any, ...]  # [..., shape] of each large leaf, some as `Bits`
-    leaves: tuple[jax.ShapeDtypeStruct, ...]  # of one item
-    structure: Any  # of the pytree that these leaves make up
+    words: Array  # uint32 [..., words of the small arrays]
+    large: tuple[Any, ...]  # [..., shape] of each large array, some as `ShortFloats`
+    leaves: tuple[jax.ShapeDtypeStruct, ...]  # the arrays of one item
+    structure: Any  # the pytree that they make up
+
+    @property
+    def capacity(self) -> int:
+        """Number of places."""
+        return math.prod(self.words.shape[:-1])
 
 
-def init(spec: Any, *shape: int) -> Records:
-    """Empty places, `shape` of them, for items of shapes and dtypes `spec`."""
-    leaves, structure = jax.tree.flatten(spec)
+def init(item: Any, *shape: int, memory_kind: str | None = None) -> Records:
+    """Makes empty places for items.
+
+    Args:
+      item: shapes and dtypes of the arrays of one item.
+      shape: how many places.
+      memory_kind: the memory of the device that holds them, such as `"pinned_host"`; None for the
+        default one.
+    """
+    leaves, structure = jax.tree.flatten(item)
     leaves = tuple(jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in leaves)
+    where = _place(memory_kind)
+    large = [
+        jnp.zeros((*shape, *x.shape), x.dtype, device=where) for x in leaves if _is_separate(x)
+    ]
     return Records(
-        words=jnp.zeros((*shape, sum(map(width, leaves))), jnp.uint32),
-        large=_bits.stored(
-            tuple(jnp.zeros((*shape, *x.shape), x.dtype) for x in leaves if not width(x))
-        ),
+        words=jnp.zeros((*shape, sum(map(_width, leaves))), jnp.uint32, device=where),
+        large=bits.wrap_short_floats(tuple(large)),
         leaves=leaves,
         structure=structure,
     )
 
 
-def expected(records: Records) -> Any:
-    """Shapes and dtypes of as many items as there are places, leaves [..., shape]."""
+def item_spec(records: Records) -> Any:
+    """Returns the shapes and dtypes of one item, as given to `init`."""
+    return jax.tree.unflatten(records.structure, records.leaves)
+
+
+def batch_spec(records: Records) -> Any:
+    """Returns the shapes and dtypes of as many items as there are places, arrays [..., shape]."""
     places = records.words.shape[:-1]
-    return jax.tree.unflatten(
-        records.structure,
-        [jax.ShapeDtypeStruct((*places, *leaf.shape), leaf.dtype) for leaf in records.leaves],
+    return jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct((*places, *leaf.shape), leaf.dtype), item_spec(records)
     )
 
 
-def stored(records: Records, items: Any) -> tuple[Array, tuple[Any, ...]]:
-    """What `words` and `large` hold of items, whose leaves have as many leading axes as these."""
-    given = [jnp.asarray(leaf) for leaf in jax.tree.leaves(items)]
-    leading = records.words.ndim - 1
-    wide = [(leaf, width(spec)) for leaf, spec in zip(given, records.leaves, strict=True)]
-    small = [packed(leaf, leading) for leaf, words in wide if words]
-    none = jnp.zeros((*given[0].shape[:leading], 0), jnp.uint32)
-    words = jnp.concatenate(small, axis=-1) if small else none
-    return words, _bits.stored(tuple(leaf for leaf, words in wide if not words))
-
-
-def numbered(records: Records) -> Any:
-    """The pytree of an item with the number of each leaf in its place."""
+def fields(records: Records) -> Any:
+    """Returns the pytree of an item with the number of each array in its place, for `read`."""
     return jax.tree.unflatten(records.structure, range(len(records.leaves)))
 
 
-def read(records: Records, numbers: Any, slots: Array) -> Any:
-    """Leaves of the items in `slots`, of those small in one read; each array waits for the last.
+def write(records: Records, places: Array, items: Any) -> Records:
+    """Writes items, arrays [B, ...], at `places` of the first axis, uint32 [B].
+
+    No place stands twice but `DROPPED`. In place under donation.
+    """
+    new_words, new_large = _pack(records, items)
+    scatter = scatter_rows if _is_grid(records) else scatter_rows_as_words
+    return dataclasses.replace(
+        records,
+        words=scatter_rows(records.words, places, new_words),
+        large=jax.tree.map(
+            lambda stored, new: scatter(stored, places, jnp.asarray(new)), records.large, new_large
+        ),
+    )
+
+
+def read(records: Records, places: Array, wanted: Any = None) -> Any:
+    """Reads items; constants under differentiation.
 
     Args:
-      records: what is stored.
-      numbers: which leaves, a pytree of their numbers.
-      slots: places counted through, uint32 of any shape.
+      records: the items.
+      places: integers of any shape, counted through all leading axes of the records.
+      wanted: which arrays, a pytree of the numbers that `fields` returns; None for whole items at
+        `places` [B].
 
     Returns:
-      The pytree of the leaves, [shape of slots, shape of the leaf].
+      The pytree of the arrays, [shape of places, shape of the array].
     """
-    wanted, structure = jax.tree.flatten(numbers)
-    small = [number for number in wanted if width(records.leaves[number])]
-    found, scratch = _read_small(records, small, slots)
-    for number in wanted:
+    if wanted is None:
+        return _read_whole(records, places)
+    numbers, structure = jax.tree.flatten(wanted)
+    trail = Trail(places)
+    small = [number for number in numbers if not _is_separate(records.leaves[number])]
+    found = _read_small(records, small, places, trail)
+    for number in numbers:
         if number not in found:
-            found[number], scratch = _read_large(records, number, scratch, slots)
-    return jax.tree.unflatten(structure, [found[number] for number in wanted])
+            found[number] = _read_large(records, number, places, trail)
+    return jax.tree.unflatten(structure, [found[number] for number in numbers])
 
 
-def _read_small(records: Records, numbers: list[int], slots: Array) -> tuple[dict, Array]:
-    """Leaves by their numbers, out of one read of the words that they lie in, and its scratch."""
-    ends = np.cumsum([0, *map(width, records.leaves)]).tolist()
+def take_rows(records: Records, take: Callable[[Any], Any]) -> Records:
+    """Makes records from the rows of several.
+
+    Args:
+      records: arrays [k, ...].
+      take: from an array [k, rows, ...] to an array [new rows, ...].
+    """
+    return jax.tree.map(take, records)
+
+
+def _read_whole(records: Records, places: Array) -> Any:
+    """Reads every array of the items, all small ones in one gather."""
+    large = jax.tree.map(lambda array: gather_as_words(array, places), records.large)
+    large = iter(bits.unwrap_short_floats(large))
+    widths = tuple(filter(None, map(_width, records.leaves)))
+    small = iter(gather_and_cut(records.words, places, widths))
+    leaves = [
+        next(large) if _is_separate(spec) else words.unpack(next(small), spec)
+        for spec in records.leaves
+    ]
+    return jax.tree.unflatten(records.structure, leaves)
+
+
+def _read_small(records: Records, numbers: list[int], places: Array, trail: Trail) -> dict:
+    """Reads small arrays by their numbers, in one gather of the words that they lie in."""
+    ends = np.cumsum([0, *map(_width, records.leaves)]).tolist()
     first = min((ends[number] for number in numbers), default=0)
     last = max((ends[number + 1] for number in numbers), default=0)
-    columns = _reads.Columns(first, last)
-    words, scratch = _reads.read(slots, _flat(records, records.words), slots, columns)
+    read = trail.read(_flat(records, records.words), places, Columns(first, last))
 
-    def leaf(number: int) -> Array:
-        own = words[..., ends[number] - first : ends[number + 1] - first]
-        return unpacked(own, records.leaves[number])
+    def cut(number: int) -> Array:
+        own = read[..., ends[number] - first : ends[number + 1] - first]
+        return words.unpack(own, records.leaves[number])
 
-    return {number: leaf(number) for number in numbers}, scratch
+    return {number: cut(number) for number in numbers}
 
 
-def _read_large(records: Records, number: int, scratch: Array, slots: Array) -> tuple[Array, Array]:
-    """A leaf with an array of its own, and the scratch of its read."""
-    before = sum(not width(leaf) for leaf in records.leaves[:number])
-    (bits,), structure = jax.tree.flatten(_flat(records, records.large[before]))
-    value, scratch = _reads.read(scratch, bits, slots)
-    return _bits.given(jax.tree.unflatten(structure, [value])), scratch
+def _read_large(records: Records, number: int, places: Array, trail: Trail) -> Array:
+    """Reads an array that is stored by itself."""
+    before = sum(map(_is_separate, records.leaves[:number]))
+    (array,), structure = jax.tree.flatten(_flat(records, records.large[before]))
+    read = jax.tree.unflatten(structure, [trail.read(array, places)])
+    return bits.unwrap_short_floats(read)
+
+
+def _pack(records: Records, items: Any) -> tuple[Array, tuple[Any, ...]]:
+    """Returns items as `words` and `large` hold them; they have as many leading axes as these."""
+    given = [jnp.asarray(leaf) for leaf in jax.tree.leaves(items)]
+    leading = records.words.ndim - 1
+    pairs = list(zip(given, records.leaves, strict=True))
+    small = [words.pack(leaf, leading) for leaf, spec in pairs if not _is_separate(spec)]
+    none = jnp.zeros((*given[0].shape[:leading], 0), jnp.uint32)
+    packed = jnp.concatenate(small, axis=-1) if small else none
+    separate = tuple(leaf for leaf, spec in pairs if _is_separate(spec))
+    return packed, bits.wrap_short_floats(separate)
 
 
 def _flat(records: Records, array: Any) -> Any:
-    """An array, or `Bits`, of one axis of places."""
+    """Reshapes an array, or `ShortFloats`, to one axis of places."""
     leading = records.words.ndim - 1
     count = math.prod(records.words.shape[:leading])
-    return jax.tree.map(lambda bits: bits.reshape(count, *bits.shape[leading:]), array)
+    return jax.tree.map(lambda array: array.reshape(count, *array.shape[leading:]), array)
 
 
-def width(spec: jax.ShapeDtypeStruct) -> int:
-    """Words that a leaf takes; 0 where it has an array of its own."""
+def _is_grid(records: Records) -> bool:
+    """Whether the places are [ring rows, num_envs], which are written row by row."""
+    return records.words.ndim > 2
+
+
+def _is_separate(spec: jax.ShapeDtypeStruct) -> bool:
+    """Whether an array is stored by itself, since it is large or has no bytes to pack."""
+    return not _width(spec)
+
+
+def _width(spec: jax.ShapeDtypeStruct) -> int:
+    """Returns how many words an array takes among the words of its item; 0 if it is separate."""
     size = spec.size * spec.dtype.itemsize
-    return -(-size // 4) if _bits.has_bytes(spec.dtype) and size < LARGE else 0
+    packed = bits.has_bytes(spec.dtype) and size < limits.ANY_PACKED_ARRAY_BYTES
+    return -(-size // 4) if packed else 0
 
 
-def packed(leaf: Array, leading: int) -> Array:
-    """The bytes of a leaf as uint32 [leading axes, width], filled up with zeros."""
-    outer = leaf.shape[:leading]
-    leaf = _bits.of(leaf.reshape(*outer, math.prod(leaf.shape[leading:])))
-    per_word = 4 // leaf.dtype.itemsize
-    if per_word > 1:
-        leaf = jnp.pad(leaf, [(0, 0)] * leading + [(0, -leaf.shape[-1] % per_word)])
-        leaf = leaf.reshape(*outer, leaf.shape[-1] // per_word, per_word)
-    words = jax.lax.bitcast_convert_type(leaf, jnp.uint32)
-    return words.reshape(*outer, math.prod(words.shape[leading:]))
-
-
-def unpacked(words: Array, spec: jax.ShapeDtypeStruct) -> Array:
-    """What `packed` made of a leaf, [leading axes, shape] again."""
-    outer, size = words.shape[:-1], spec.dtype.itemsize
-    if size == 8:
-        words = words.reshape(*outer, spec.size, 2)
-    leaf = _bits.to(_bits.unsigned(spec.dtype), words)
-    leaf = leaf.reshape(*outer, math.prod(leaf.shape[len(outer) :]))[..., : spec.size]
-    return _bits.to(spec.dtype, leaf).reshape(*outer, *spec.shape)
+def _place(memory_kind: str | None) -> Any:
+    """Returns the memory to make arrays in; None is JAX's default."""
+    if memory_kind is None:
+        return None
+    return SingleDeviceSharding(jax.devices()[0], memory_kind=memory_kind)

@@ -1,68 +1,76 @@
 """The byte that a stream keeps with each step: how episodes begin and end, and where draws start.
 
-A step *ended* where either flag is set. An *ignored* row follows an end and holds nothing but the
-final observation (`autoreset="next_step"`). A *cut* step ended without terminating, and its next
-observation is not stored.
+A step *ended* if it terminated or was truncated. An *ignored* row follows an end and holds nothing
+but the final observation (`autoreset="next_step"`). A *cut* step ended without terminating, and its
+next observation is not stored.
 """
+
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-AUTORESETS = ("same_step", "next_step")
+# What the row after an end holds: the next episode's first observation, or the final observation.
+Autoreset = Literal["same_step", "next_step"]
 
-TERMINATED = np.uint8(1)  # as given; of an ignored row it is never read
-TRUNCATED = np.uint8(2)  # as given, or set by a break; likewise
+# As given; never read of an ignored row.
+TERMINATED = np.uint8(1)
+# As given, or set by a break of the stream; never read of an ignored row.
+TRUNCATED = np.uint8(2)
 IGNORED = np.uint8(4)
 CUT = np.uint8(8)
-FIRST = np.uint8(16)  # the first step of an episode
-LAST = np.uint8(32)  # the next row begins an episode
-START = np.uint8(64)  # a draw may start here once all that it reads is stored
+# The first step of an episode.
+FIRST = np.uint8(16)
+# The next row begins an episode.
+LAST = np.uint8(32)
+# A draw may start here once all that it reads is stored.
+START = np.uint8(64)
 
 
-def has(flags: Array, bit: np.uint8) -> Array:
-    """Whether any of the bits is set, bool."""
+def any_set(flags: Array, bit: np.uint8) -> Array:
+    """Tells whether any of the bits is set, bool."""
     return (flags & bit) != 0
 
 
-def mark(rows: Array, bit: np.uint8) -> Array:
-    """Flags with the bits set in `rows`, a bool."""
+def where(rows: Array, bit: np.uint8) -> Array:
+    """Returns flags with the bits set where `rows`, a bool, is True."""
     return jnp.where(rows, bit, np.uint8(0))
 
 
 def ended(flags: Array) -> Array:
-    """Whether rows that are not ignored are the last of their episode, bool."""
-    return has(flags, TERMINATED | TRUNCATED)
+    """Tells whether rows that are not ignored are the last of their episode, bool."""
+    return any_set(flags, TERMINATED | TRUNCATED)
 
 
-def of_rows(prior: Array, terminated: Array, truncated: Array, autoreset: str) -> Array:
-    """The flags, but for `START`, of rows that follow one with flags `prior`.
+def from_ends(prior: Array, terminated: Array, truncated: Array, autoreset: Autoreset) -> Array:
+    """Returns the flags, without `START`, of rows that follow a row with flags `prior`.
 
     Args:
       prior: uint8 [num_envs].
       terminated: bool [T, num_envs].
       truncated: bool [T, num_envs].
-      autoreset: what the row after an end holds.
+      autoreset: see `Autoreset`.
 
     Returns:
       uint8 [T, num_envs].
     """
-    flags = mark(terminated, TERMINATED) | mark(truncated, TRUNCATED)
+    flags = where(terminated, TERMINATED) | where(truncated, TRUNCATED)
     if autoreset == "same_step":
-        flags |= mark(ended(flags), LAST) | mark(truncated & ~terminated, CUT)
+        flags |= where(ended(flags), LAST) | where(truncated & ~terminated, CUT)
     else:
-        after_end = ended(prior) & ~has(prior, LAST)
-        flags |= mark(_ignored(after_end, terminated | truncated), IGNORED | LAST)
+        after_end = ended(prior) & ~any_set(prior, LAST)
+        flags |= where(_ignored(after_end, terminated | truncated), IGNORED | LAST)
     before = jnp.concatenate([prior[None], flags])[:-1]
-    return flags | mark(has(before, LAST), FIRST)
+    return flags | where(any_set(before, LAST), FIRST)
 
 
 def _ignored(after_end: Array, flagged: Array) -> Array:
-    """Which rows are ignored, bool [T, num_envs], where row 0 is if it comes `after_end`.
+    """Tells which rows are ignored, bool [T, num_envs].
 
-    Each later row is ignored if the row before it is flagged and not ignored itself: every second
-    row of a run that began with a row after one without flags.
+    Row 0 is ignored if it comes `after_end`. A later row is ignored if the row before it is flagged
+    and not ignored itself: every second row of a run that began after a row without flags.
     """
     row = np.arange(len(flagged), dtype=np.int32)[:, None]
     unflagged_before = jnp.concatenate([jnp.zeros_like(flagged[:1]), ~flagged[:-1]])
@@ -70,7 +78,7 @@ def _ignored(after_end: Array, flagged: Array) -> Array:
     return ((row - began) % 2 == 1) ^ (after_end[None] & (began == 0))
 
 
-def broken(flags: Array) -> Array:
-    """The flags of rows after which the stream breaks: a step that did not terminate is cut."""
-    step = ~has(flags, TERMINATED | IGNORED)
-    return flags | LAST | mark(step, TRUNCATED | CUT)
+def cut_after(flags: Array) -> Array:
+    """Breaks the stream after rows of these flags: a step that did not terminate is cut."""
+    step = ~any_set(flags, TERMINATED | IGNORED)
+    return flags | LAST | where(step, TRUNCATED | CUT)

@@ -1,46 +1,49 @@
 """Stacks of frames: the last few observations of one episode as one input."""
 
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxper.checks import items as _check_items
-from jaxper.checks import require as _checks
-from jaxper.lowering import bits as _bits
-from jaxper.stream import stream
+from jaxper.checks import require
+from jaxper.lowering.bits import unwrap_short_floats, wrap_short_floats
+from jaxper.stream import checks, stream
 from jaxper.stream.stream import Stream
 
-PADDINGS = ("repeat", "zeros")
+# Stands for frames from before the episode: its first frame, or zeros.
+Padding = Literal["repeat", "zeros"]
 
 
-def read(stored: Stream, slots: Array, since_first: Array, count: int, axis: int, pad: str) -> Any:
-    """The stacks of `count` frames that end in `slots`, leaves [B, ...] with a new axis.
+def read_stacks(
+    steps: Stream, slots: Array, since_first: Array, count: int, axis: int, padding: Padding
+) -> Any:
+    """Reads the stacks of `count` frames that end in `slots`: arrays [B, ...] with a new axis.
 
     Args:
-      stored: the stream.
+      steps: the stream.
       slots: int32 or uint32 [B].
-      since_first: int32 [B], rows since the episode's first; where more than count - 1, any such.
+      since_first: int32 [B], rows since the episode's first; any larger value if that is `count`
+        or more.
       count: frames in a stack; 1 adds no axis.
       axis: where the axis of frames goes in each observation.
-      pad: what stands for frames from before the episode.
+      padding: stands for frames from before the episode.
     """
     if count == 1:
-        return stream.read(stored, slots, "observation").observation
+        return stream.read(steps, slots, "observation").observation
     back = jnp.arange(count - 1, -1, -1, dtype=jnp.int32)[None]
-    held = jnp.minimum(back, since_first[:, None])
-    at = stream.later(stored, slots[:, None], -held)
-    frames = stream.read(stored, at, "observation").observation
-    if pad == "zeros":
+    within = jnp.minimum(back, since_first[:, None])
+    at = stream.slots_ahead(steps, slots[:, None], -within)
+    frames = stream.read(steps, at, "observation").observation
+    if padding == "zeros":
         before = back > since_first[:, None]
-        bits = jax.tree.map(
-            lambda leaf: jnp.where(expanded(before, leaf), jnp.zeros_like(leaf), leaf),
-            _bits.stored(frames),
+        wrapped = jax.tree.map(
+            lambda frame: jnp.where(align_axes(before, frame), jnp.zeros_like(frame), frame),
+            wrap_short_floats(frames),
         )
-        frames = _bits.given(bits)
-    return jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 1, _axis(axis, leaf.ndim, 1)), frames)
+        frames = unwrap_short_floats(wrapped)
+    return jax.tree.map(lambda frame: jnp.moveaxis(frame, 1, _axis(axis, frame.ndim, 1)), frames)
 
 
 def stack_frames(
@@ -49,19 +52,19 @@ def stack_frames(
     first: ArrayLike,
     *,
     stack_axis: int = 0,
-    padding: str = "repeat",
+    padding: Padding = "repeat",
 ) -> Any:
-    """The stack with the next observation: what an agent sees while it acts.
+    """Pushes the next observation onto a stack of frames, for an agent that acts.
 
-    Stacks that were built so equal those that `Transitions(frame_stack=k)` draws.
+    The stacks equal those that `Transitions(frame_stack=k)` draws.
 
     Args:
-      stack: a pytree with leaves [..., k, ...], the axis of k at `stack_axis` of an observation.
-      observation: the newest, leaves like those of `stack` without that axis.
+      stack: a pytree with arrays [..., k, ...], the axis of k at `stack_axis` of an observation.
+      observation: the newest, arrays like those of `stack` without that axis.
       first: bool, whether it begins an episode; with leading axes, such as [num_envs], that all
-        leaves of `stack` and `observation` then have too.
+        arrays of `stack` and `observation` then have too.
       stack_axis: counted within one observation, without the leading axes.
-      padding: what stands for frames from before the episode: `"repeat"` its first, or `"zeros"`.
+      padding: stands for frames from before the episode: `"repeat"` its first, or `"zeros"`.
 
     Returns:
       The new stack, oldest frame first.
@@ -73,27 +76,27 @@ def stack_frames(
     >>> stack_frames(stack, jnp.full(2, 5.0), False)[:, 0].tolist()
     [1.0, 1.0, 5.0]
     """
-    _checks.choice("padding", padding, PADDINGS)
-    stack_axis = _checks.integer("stack_axis", stack_axis)
-    first = _checks.boolean("first", first)
-    _check_items.stack(stack, observation, first.shape, stack_axis)
+    require.choice("padding", padding, Padding)
+    stack_axis = require.integer("stack_axis", stack_axis)
+    first = require.boolean("first", first)
+    checks.check_stack(stack, observation, first.shape, stack_axis)
 
     def push(old: Array, new: Array) -> Array:
         axis = _axis(stack_axis, old.ndim, first.ndim)
         new = jnp.expand_dims(new, axis)
         kept = jax.lax.slice_in_dim(old, 1, None, axis=axis)
         fresh = jnp.broadcast_to(new, kept.shape) if padding == "repeat" else jnp.zeros_like(kept)
-        kept = jnp.where(expanded(first, old), fresh, kept)
+        kept = jnp.where(align_axes(first, old), fresh, kept)
         return jnp.concatenate([kept, new], axis)
 
     return jax.tree.map(push, *jax.tree.map(jnp.asarray, (stack, observation)))
 
 
 def _axis(axis: int, ndim: int, leading: int) -> int:
-    """Where an axis of one observation stands among `ndim` axes with `leading` ones before."""
+    """Returns the place of an observation's axis among `ndim` axes, `leading` of them before it."""
     return axis + leading if axis >= 0 else axis + ndim
 
 
-def expanded(values: Array, leaf: Array) -> Array:
-    """`values` with axes of 1 at their end, to broadcast against `leaf`."""
-    return values.reshape(values.shape + (1,) * (leaf.ndim - values.ndim))
+def align_axes(values: Array, array: Array) -> Array:
+    """Adds axes of length 1 at the end of `values`, so that it broadcasts against `array`."""
+    return values.reshape(values.shape + (1,) * (array.ndim - values.ndim))

@@ -1,8 +1,8 @@
-"""Of rows that name the same leaf, the last one.
+"""Which row of a batch is the last to write each leaf.
 
-Few rows are compared each with each. Many, and on a CPU also not so many, are told apart with
-the help of the leaves: each row writes a negative float at its index and the smallest stays, a
-scatter and no sort. Every leaf written over belongs to a last row, whose value it must get.
+The rows of a small batch are compared each with each. Those of a large one are told apart with the
+help of the leaves: each row writes a negative float at its index and the smallest stays, a scatter
+and no sort. Only leaves that the update is about to write are overwritten.
 """
 
 import jax
@@ -10,44 +10,40 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from jaxper.lowering import in_place as _xla
+from jaxper.lowering.by_size import compare_or_claim
+from jaxper.lowering.order import settle_everywhere
 from jaxper.tree import levels
 
-FEW = 64  # rows: so few every backend compares
-FEW_ON_A_GPU = 2048  # rows: so few all but a CPU compare
 
-
-def last_rows(scratch: Array, leaves: Array, indices: Array) -> tuple[Array, Array]:
-    """Which rows are the last of their index, bool [B], and the leaves to write to.
+def find_last(leaves: Array, indices: Array, after: Array) -> tuple[Array, Array]:
+    """Finds the rows that are the last of their index.
 
     Args:
-      scratch: that of `computed_once`.
       leaves: float32 [groups, GROUP].
       indices: uint32 [B], of leaves or out of range.
+      after: an array that is known no earlier than the indices.
+
+    Returns:
+      The leaves to write to, and which rows are the last of their index, bool [B].
     """
-    if indices.size <= FEW:
-        return _compared(scratch, leaves, indices)
-    if indices.size <= FEW_ON_A_GPU:
-        leaves = _xla.varying_as(leaves, indices)
-        return jax.lax.platform_dependent(scratch, leaves, indices, cpu=_claimed, default=_compared)
-    return _claimed(scratch, leaves, indices)
+    return compare_or_claim(_compare, _claim, leaves, indices, after)
 
 
-def _compared(scratch: Array, leaves: Array, indices: Array) -> tuple[Array, Array]:
+def _compare(leaves: Array, indices: Array, after: Array) -> tuple[Array, Array]:
     row = jax.lax.iota(jnp.int32, indices.size)
-    indices = jax.lax.optimization_barrier(indices)  # else a GPU writes all pairs to memory
+    (indices,) = settle_everywhere(indices)
     same = indices[:, None] == indices[None]
     return leaves, jnp.max(jnp.where(same, row[None], 0), axis=1) == row
 
 
-def _claimed(scratch: Array, leaves: Array, indices: Array) -> tuple[Array, Array]:
+def _claim(leaves: Array, indices: Array, after: Array) -> tuple[Array, Array]:
     claims = _below_zero(jax.lax.iota(jnp.uint32, indices.size))
     flat = leaves.ravel().at[indices].min(claims, mode="drop")
     leaves = flat.reshape(leaves.shape)
-    return leaves, levels.read(scratch, leaves, indices) == claims
+    return leaves, levels.read(leaves, indices, after) == claims
 
 
 def _below_zero(numbers: Array) -> Array:
-    """Normal floats below 0, the smaller the larger the number, which is below 2^31 - 2^24."""
+    """Maps numbers below 2^31 - 2^24 to normal floats below 0, the larger the further down."""
     first = np.float32(-np.finfo(np.float32).tiny).view(np.uint32)
     return jax.lax.bitcast_convert_type(first + numbers, jnp.float32)

@@ -1,12 +1,8 @@
-"""What a draw returns: the sample, and the view that builds its items from what is stored.
-
-A replay calls its view for `init` and `init_discount` (what the state holds of it), `check` and
-`write` (of an add), and `read` (of a draw). What a stream asks of its views stands in `stream`.
-"""
+"""The plain view: a draw returns an item as it was added."""
 
 import dataclasses
-from functools import partial
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -14,25 +10,12 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxper.checks import items as _check_items
-from jaxper.checks import require as _checks
-from jaxper.storage import records, ring, rows
+from jaxper.checks import items as item_checks
+from jaxper.checks import require
+from jaxper.storage import records, ring
 from jaxper.storage.records import Records
-from jaxper.tree import levels
-from jaxper.views.sequences import Sequences
-from jaxper.views.transitions import Transitions
-
-
-class Sample(NamedTuple):
-    """A batch that was drawn.
-
-    Where the replay was empty, `probabilities` and `weights` are 0 and `ids` are 2^32 - 1.
-    """
-
-    items: Any  # leaves [batch_size, ...]
-    ids: Array  # uint32 [batch_size], for update_priorities
-    probabilities: Array  # float32 [batch_size], chance of each item to be one draw
-    weights: Array  # float32 [batch_size], importance-sampling weights for the loss
+from jaxper.storage.ring import Changes, Run
+from jaxper.views import view
 
 
 @jax.tree_util.register_static
@@ -45,62 +28,90 @@ class Items:
     True
     """
 
-    def init(self, item: Any, capacity: int) -> Records:
-        """Empty storage."""
-        return records.init(_check_items.item_spec(item), capacity)
+    @property
+    def all_live(self) -> bool:
+        """True: every stored item can be drawn."""
+        return True
+
+    @property
+    def takes_priorities(self) -> bool:
+        """True: each item may come with a priority."""
+        return True
+
+    @property
+    def slots_per_row(self) -> int:
+        """One: items are written slot by slot."""
+        return 1
+
+    @property
+    def rows_before(self) -> int:
+        """None: an item is read by itself."""
+        return 0
+
+    @property
+    def rows_after(self) -> int:
+        """None: an item is read by itself."""
+        return 0
+
+    @property
+    def draws_randomly(self) -> bool:
+        """False: an item comes back as it is."""
+        return False
+
+    def check_capacity(self, capacity: int) -> None:
+        """Refuses nothing: items fit every ring."""
+
+    def check_storage(self, storage: Any) -> None:
+        """Refuses a storage that was made under another view."""
+        if not isinstance(storage, Records):
+            view.check_same(storage.view, self)
+
+    def init(self, item: Any, capacity: int, *, memory_kind: str | None = None) -> Records:
+        """Makes an empty storage for items like `item`."""
+        return records.init(item_checks.item_spec(item), capacity, memory_kind=memory_kind)
 
     def init_discount(self, discount: ArrayLike | None) -> tuple[()]:
-        """What the state holds: nothing."""
-        return _checks.no_discount(self, discount)
+        """Returns (): items have no discount."""
+        return require.no_discount(self, discount)
+
+    def item_spec(self, storage: Records) -> Any:
+        """Returns the shapes and dtypes of the item that the storage was made for."""
+        return records.item_spec(storage)
 
     def check(
         self, storage: Records, items: Any, priorities: ArrayLike | None, mask: ArrayLike | None
     ) -> tuple[Array | None, Array | None]:
-        """Refuses what cannot be added; gives priorities, float32 [B], and mask, bool [B]."""
-        count = _check_items.rows("items", items, records.expected(storage), "B")
-        capacity = len(storage.words)
+        """Refuses items that cannot be added; returns float32 priorities and a bool mask [B]."""
+        count = item_checks.check_rows("items", items, records.batch_spec(storage), "B")
+        capacity = storage.capacity
         if count > capacity:
             raise ValueError(
                 f"one add takes at most capacity = {capacity} items, got {count}; add them in parts"
             )
         return (
-            None if priorities is None else _checks.priorities(priorities, count),
-            _checks.mask(mask, (count,)),
+            None if priorities is None else require.priorities(priorities, count),
+            require.mask(mask, (count,)),
         )
 
     def write(
-        self, storage: Records, next_id: Array, stored: Array, items: Any, mask: Array | None
-    ) -> tuple[Records, ring.Changes]:
-        """Stores items, leaves [B, ...], but for those where `mask` is False."""
-        added = len(jax.tree.leaves(items)[0])
-        capacity = len(storage.words)
-        slots = ring.next_slots(next_id, added, mask, capacity)
-        changes = ring.Changes(
-            count=jnp.uint32(added if mask is None else jnp.sum(mask, dtype=jnp.uint32)),
+        self, storage: Records, next_id: Array, fill: Array, items: Any, mask: Array | None
+    ) -> tuple[Records, Changes]:
+        """Stores items, arrays [B, ...], without those where `mask` is False."""
+        count = len(jax.tree.leaves(items)[0])
+        capacity = storage.capacity
+        slots = ring.next_slots(next_id, count, mask, capacity)
+        changes = Changes(
+            added=jnp.uint32(count if mask is None else jnp.sum(mask, dtype=jnp.uint32)),
             slots=slots,
-            live=jnp.ones((added, 1), bool),
-            groups=levels.groups_of(next_id % np.uint32(capacity), added, capacity),
+            live=jnp.ones((count, 1), bool),
+            runs=(Run(next_id % np.uint32(capacity), count),),
         )
-        return rows.write(storage, slots, items), changes
+        return records.write(storage, slots, items), changes
 
-    def read(self, storage: Records, discount: tuple[()], slots: Array) -> Any:
-        """The items at `slots`, int32 [B]."""
-        return rows.read(storage, slots)
+    def read(self, storage: Records, slots: Array, *, key: Array | None, discount: Any) -> Any:
+        """Returns the items at `slots`, int32 [B]."""
+        return records.read(storage, slots)
 
-
-View = Items | Transitions | Sequences
-
-
-@partial(jax.jit, inline=True)
-def get(replay: Any, state: Any, ids: Array) -> Any:
-    """The items in the slots of ids, uint32 [B], of either replay."""
-    return replay.view.read(state.storage, state.discount, ring.slot_of(ids, replay.capacity))
-
-
-def check(view: Any, capacity: int) -> None:
-    """Refuses what is no view, and a stream that does not fit the ring."""
-    if not isinstance(view, View):
-        called = f"; write {view.__name__}(...)" if isinstance(view, type) else ""
-        raise ValueError(f"view must be a view such as jaxper.Items(), got {view!r}{called}")
-    if not isinstance(view, Items):
-        view.fit(capacity)
+    def take_rows(self, storages: Records, take: Callable[[Array], Array]) -> Records:
+        """Makes a storage from the rows of several."""
+        return records.take_rows(storages, take)

@@ -1,7 +1,7 @@
 """The view of a stream as sequences, for recurrent agents."""
 
 import dataclasses
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -9,14 +9,16 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxper.checks import require as _checks
-from jaxper.lowering.in_place import computed_once
-from jaxper.stream import episode_flags as flags
-from jaxper.stream import stream
+from jaxper.checks import require
+from jaxper.lowering.once import compute_once
+from jaxper.stream import append, episode_flags, stream
+from jaxper.stream.episode_flags import Autoreset
 from jaxper.stream.stream import Stream
 from jaxper.stream.timestep import Sequence
+from jaxper.views import stream_views
 
-BOUNDARIES = ("stop", "cross")
+# Whether a sequence stops at the end of its episode or goes on in the next one.
+Boundaries = Literal["stop", "cross"]
 
 
 @jax.tree_util.register_static
@@ -24,21 +26,22 @@ BOUNDARIES = ("stop", "cross")
 class Sequences:
     """Steps of `num_envs` environments, drawn as windows of `length` consecutive ones.
 
-    A start is live once steps t ... t+length-1 are stored and until step t is overwritten; dead are
-    starts where the mask of `add` is False. The last step of a sequence and a *cut* step have no
-    next observation: take length = burn-in + train + 1, and learn from the steps of
+    A start is live once steps t ... t+length-1 are stored and until step t is overwritten. It is
+    dead where the mask of `add` is False. The last step of a sequence and a *cut* step have no next
+    observation: take length = burn-in + train + 1, and learn from the steps of
 
         mask & (terminated | next_is_here),    next_is_here = append(~first[1:], False)
 
-    A truncated step whose final observation was stored (`"next_step"`) has it in the row after.
+    A truncated step whose final observation was stored (`"next_step"`) has it in the next row.
 
     Args:
       num_envs: environments in lockstep: the same ones in the same order at every add.
       length: steps in a sequence.
       period: with boundaries `"stop"` starts are every `period`-th step counted from the first of
         their episode, with `"cross"` every `period`-th row of the stream.
-      boundaries: `"stop"`: the mask is True up to and with the first end. `"cross"`: sequences
-        cross into the next episode, and the mask is True but for ignored rows, which may be starts.
+      boundaries: with `"stop"` the mask is True up to and with the first end. With `"cross"`
+        sequences go on in the next episode, and the mask is True except at ignored rows, which
+        may be starts.
       autoreset: what the row after an end holds: the next episode's first observation
         (`"same_step"`), or the final observation, with an action that is ignored (`"next_step"`).
 
@@ -60,77 +63,111 @@ class Sequences:
     num_envs: int
     length: int
     period: int = 1
-    boundaries: str = "stop"
-    autoreset: str = "same_step"
+    boundaries: Boundaries = "stop"
+    autoreset: Autoreset = "same_step"
 
     def __post_init__(self):
         for name in ("num_envs", "length", "period"):
-            object.__setattr__(self, name, _checks.count(name, getattr(self, name)))
-        _checks.choice("boundaries", self.boundaries, BOUNDARIES)
-        _checks.choice("autoreset", self.autoreset, flags.AUTORESETS)
+            object.__setattr__(self, name, require.count(name, getattr(self, name)))
+        require.choice("boundaries", self.boundaries, Boundaries)
+        require.choice("autoreset", self.autoreset, Autoreset)
 
     @property
-    def span(self) -> int:
-        """Rows after a start that are read with it."""
+    def all_live(self) -> bool:
+        """False: some stored steps cannot begin a sequence."""
+        return False
+
+    @property
+    def takes_priorities(self) -> bool:
+        """False: what a row completes is not known when it is added."""
+        return False
+
+    @property
+    def slots_per_row(self) -> int:
+        """Slots of one ring row: one step of each environment."""
+        return self.num_envs
+
+    @property
+    def rows_after(self) -> int:
+        """Ring rows after a start that are read with it."""
         return self.length - 1
 
     @property
-    def history(self) -> int:
-        """Rows before a start that are read with it."""
+    def rows_before(self) -> int:
+        """Ring rows before a start that are read with it: none."""
         return 0
 
-    def fit(self, capacity: int) -> None:
-        """Refuses a ring that cannot hold this view."""
-        _checks.ring_fits(self, capacity, self.length, "length")
+    @property
+    def draws_randomly(self) -> bool:
+        """False: a start determines its sequence."""
+        return False
 
-    def init(self, item: Any, capacity: int) -> Stream:
-        """An empty stream; `item` is one step of one environment, a `TimeStep`."""
-        return stream.init(self, item, capacity)
+    def check_capacity(self, capacity: int) -> None:
+        """Refuses a ring that cannot hold this view."""
+        require.ring_fits(self, capacity, self.length, "length")
+
+    def check_storage(self, storage: Any) -> None:
+        """Refuses a storage that was made under another view."""
+        stream_views.check_storage(self, storage)
+
+    def without_discount(self) -> "Sequences":
+        """Returns the view itself: a sequence has no discount."""
+        return self
+
+    def init(self, item: Any, capacity: int, *, memory_kind: str | None = None) -> Stream:
+        """Makes an empty stream; `item` is one step of one environment, a `TimeStep`."""
+        return stream.init(self, item, capacity, memory_kind=memory_kind)
 
     def init_discount(self, discount: ArrayLike | None) -> tuple[()]:
-        """What the state holds: nothing."""
-        return _checks.no_discount(self, discount)
+        """Returns (): a sequence has no discount."""
+        return require.no_discount(self, discount)
 
-    check = staticmethod(stream.check)
-    write = stream.write
+    item_spec = staticmethod(stream.item_spec)
+    check = staticmethod(append.check)
+    write = append.append
+    take_rows = staticmethod(stream.take_rows)
 
-    def first_count(self) -> Array:
-        """What makes the first row count as 0."""
+    def init_count(self) -> Array:
+        """Returns a count after which the first row counts as 0, uint32 [num_envs]."""
         return jnp.full(self.num_envs, self.period - 1, jnp.uint32)
 
-    def starts(self, bits: Array, count: Array) -> tuple[Array, Array]:
-        """Which new rows, of flags [T, num_envs], may be starts, and the count of the last row."""
+    def mark_starts(self, flags: Array, count: Array) -> tuple[Array, Array]:
+        """Tells which new rows, of flags [T, num_envs], may be starts; and counts the last row."""
         if self.boundaries == "cross":
-            begins, allowed = jnp.zeros(bits.shape, bool), jnp.ones(bits.shape, bool)
+            begins, allowed = jnp.zeros(flags.shape, bool), jnp.ones(flags.shape, bool)
         else:
-            begins, allowed = flags.has(bits, flags.FIRST), ~flags.has(bits, flags.IGNORED)
-        counts = _count(count, begins, self.period)
+            begins = episode_flags.any_set(flags, episode_flags.FIRST)
+            allowed = ~episode_flags.any_set(flags, episode_flags.IGNORED)
+        counts = _count_rows(count, begins, self.period)
         return (counts == 0) & allowed, jnp.concatenate([count[None], counts])[-1]
 
-    def may_start(self, bits: Array) -> Array:
-        """Whether rows of these flags may be starts now that all they need is stored."""
-        return flags.has(bits, flags.START)
+    def can_start(self, flags: Array) -> Array:
+        """Tells whether rows of these flags are starts, once all that they need is stored."""
+        return episode_flags.any_set(flags, episode_flags.START)
 
-    def read(self, stored: Stream, discount: tuple[()], slots: Array) -> Sequence:
-        """The sequences that start at `slots`, int32 [B]."""
+    def read(
+        self, steps: Stream, slots: Array, *, key: Array | None, discount: tuple[()]
+    ) -> Sequence:
+        """Returns the sequences that start at `slots`, int32 [B]."""
         column = jnp.arange(self.length, dtype=jnp.int32)[None]
-        at = stream.later(stored, slots[:, None], column)
-        at, _ = computed_once(slots, at)  # once, not for every word
-        bits, _ = computed_once(at, stream.flags_of(stored, at))
+        at = stream.slots_ahead(steps, slots[:, None], column)
+        at = compute_once(at, after=slots)
+        flags = compute_once(stream.read_flags(steps, at), after=at)
         if self.boundaries == "cross":
-            mask = ~flags.has(bits, flags.IGNORED)
+            mask = ~episode_flags.any_set(flags, episode_flags.IGNORED)
         else:
-            end = jnp.where(flags.ended(bits), column, self.length)
+            end = jnp.where(episode_flags.ended(flags), column, self.length)
             mask = column <= jnp.min(end, axis=1, keepdims=True)
-        steps = stream.read(stored, at, "observation", "action", "reward", "extras")
-        steps = steps._replace(
-            terminated=flags.has(bits, flags.TERMINATED), truncated=flags.has(bits, flags.TRUNCATED)
+        read = stream.read(steps, at, "observation", "action", "reward", "extras")
+        read = read._replace(
+            terminated=episode_flags.any_set(flags, episode_flags.TERMINATED),
+            truncated=episode_flags.any_set(flags, episode_flags.TRUNCATED),
         )
-        return Sequence(steps, mask, first=flags.has(bits, flags.FIRST))
+        return Sequence(read, mask, first=episode_flags.any_set(flags, episode_flags.FIRST))
 
 
-def _count(before: Array, begins: Array, period: int) -> Array:
-    """Rows since one that `begins`, modulo `period`, uint32 [T, num_envs].
+def _count_rows(before: Array, begins: Array, period: int) -> Array:
+    """Counts rows since one that `begins`, modulo `period`, uint32 [T, num_envs].
 
     Args:
       before: uint32 [num_envs], the count of the row before.
@@ -145,7 +182,7 @@ def _count(before: Array, begins: Array, period: int) -> Array:
 
 
 def sequence_priority(td_errors: ArrayLike, mask: ArrayLike, eta: ArrayLike = 0.9) -> Array:
-    """The priority of each sequence from the TD errors of its steps.
+    """Computes the priority of each sequence from the TD errors of its steps.
 
         p = eta * max_t |error_t| + (1 - eta) * mean_t |error_t|
 
@@ -155,7 +192,7 @@ def sequence_priority(td_errors: ArrayLike, mask: ArrayLike, eta: ArrayLike = 0.
       eta: between the mean (0) and the largest (1).
 
     Returns:
-      float32 [...]; 0 where no step counts.
+      float32 [...]; 0 for a sequence in which no step counts.
 
     Raises:
       ValueError: shapes differ, or the mask is not bool.
@@ -167,10 +204,10 @@ def sequence_priority(td_errors: ArrayLike, mask: ArrayLike, eta: ArrayLike = 0.
 
     Source: Kapturowski et al. 2019 (R2D2), section 2.3.
     """
-    errors = jnp.abs(_checks.real("td_errors", td_errors).astype(jnp.float32))
-    mask = _checks.boolean("mask", mask)
-    eta = _checks.traceable("eta", eta, _checks.fraction)
-    _checks.same_shape("mask", mask, "td_errors", errors)
+    errors = jnp.abs(require.real("td_errors", td_errors).astype(jnp.float32))
+    mask = require.boolean("mask", mask)
+    eta = require.traceable("eta", eta, require.fraction)
+    require.same_shape("mask", mask, "td_errors", errors)
     if errors.ndim == 0:
         raise ValueError("td_errors must have shape [..., length], got ()")
     errors = jnp.where(mask, errors, 0)

@@ -9,14 +9,14 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxper.checks import items as _check_items
-from jaxper.checks import require as _checks
+from jaxper.checks import require
 from jaxper.storage import records
-from jaxper.stream import episode_flags as flags
-from jaxper.stream import frame_stack as frames
-from jaxper.stream import stream
+from jaxper.stream import append, checks, episode_flags, stream
+from jaxper.stream.episode_flags import Autoreset
+from jaxper.stream.frame_stack import Padding, align_axes, read_stacks
 from jaxper.stream.stream import Stream
 from jaxper.stream.timestep import TimeStep, Transition
+from jaxper.views import stream_views
 
 
 @jax.tree_util.register_static
@@ -30,16 +30,17 @@ class Transitions:
         discount         = discount^m,  0 if step t+m-1 terminated
         next_observation = o_{t+m}
 
-    Where the last of them is a *cut* step, whose next observation was not stored, m does not count
-    it and next_observation is its own observation. A start is live once steps t ... t+n_step are
-    stored and until step t is overwritten; dead are starts at a cut step, at an ignored row, where
-    the mask of `add` is False, and, once any step has been overwritten, the frame_stack - 1 oldest
+    If the last of them is a *cut* step, whose next observation was not stored, m does not count it
+    and next_observation is its own observation. A start is live once steps t ... t+n_step are
+    stored and until step t is overwritten. It is dead at a cut step, at an ignored row, where the
+    mask of `add` is False, and, once any step has been overwritten, at the frame_stack - 1 oldest
     steps of each environment.
 
     Args:
       num_envs: environments in lockstep: the same ones in the same order at every add.
       n_step: most steps whose rewards are added up.
-      discount: of one step, 0 to 1. The state holds it as an array, so `vmap` can sweep it.
+      discount: the discount of one step, 0 to 1. The state holds it as an array, so that `vmap` can
+        sweep it.
       frame_stack: frames in an observation, oldest first; 1 adds no axis.
       stack_axis: where their axis goes in an observation.
       padding: frames from before the episode: `"repeat"` its first frame, or `"zeros"`.
@@ -67,118 +68,158 @@ class Transitions:
     discount: float = 0.99
     frame_stack: int = 1
     stack_axis: int = 0
-    padding: str = "repeat"
-    autoreset: str = "same_step"
+    padding: Padding = "repeat"
+    autoreset: Autoreset = "same_step"
 
     def __post_init__(self):
         for name in ("num_envs", "n_step", "frame_stack"):
-            object.__setattr__(self, name, _checks.count(name, getattr(self, name)))
-        object.__setattr__(self, "stack_axis", _checks.integer("stack_axis", self.stack_axis))
-        object.__setattr__(self, "discount", _checks.fraction("discount", self.discount))
-        _checks.choice("padding", self.padding, frames.PADDINGS)
-        _checks.choice("autoreset", self.autoreset, flags.AUTORESETS)
+            object.__setattr__(self, name, require.count(name, getattr(self, name)))
+        object.__setattr__(self, "stack_axis", require.integer("stack_axis", self.stack_axis))
+        object.__setattr__(self, "discount", require.fraction("discount", self.discount))
+        require.choice("padding", self.padding, Padding)
+        require.choice("autoreset", self.autoreset, Autoreset)
 
     @property
-    def span(self) -> int:
-        """Rows after a start that are read with it."""
+    def all_live(self) -> bool:
+        """False: some stored steps cannot begin a transition."""
+        return False
+
+    @property
+    def takes_priorities(self) -> bool:
+        """False: what a row completes is not known when it is added."""
+        return False
+
+    @property
+    def slots_per_row(self) -> int:
+        """Slots of one ring row: one step of each environment."""
+        return self.num_envs
+
+    @property
+    def rows_after(self) -> int:
+        """Ring rows after a start that are read with it."""
         return self.n_step
 
     @property
-    def history(self) -> int:
-        """Rows before a start that are read with it."""
+    def rows_before(self) -> int:
+        """Ring rows before a start that are read with it."""
         return self.frame_stack - 1
 
-    def fit(self, capacity: int) -> None:
+    @property
+    def draws_randomly(self) -> bool:
+        """False: a start determines its transition."""
+        return False
+
+    def check_capacity(self, capacity: int) -> None:
         """Refuses a ring that cannot hold this view."""
         needed = self.n_step + self.frame_stack
-        _checks.ring_fits(self, capacity, needed, "n_step + frame_stack")
+        require.ring_fits(self, capacity, needed, "n_step + frame_stack")
 
-    def init(self, item: Any, capacity: int) -> Stream:
-        """An empty stream; `item` is one step of one environment, a `TimeStep`."""
-        empty = stream.init(self, item, capacity)
+    def check_storage(self, storage: Any) -> None:
+        """Refuses a storage that was made under another view."""
+        stream_views.check_storage(self, storage)
+
+    def without_discount(self) -> "Transitions":
+        """Returns the view as the state keeps it: its discount is an array of the state."""
+        return dataclasses.replace(self, discount=0)
+
+    def init(self, item: Any, capacity: int, *, memory_kind: str | None = None) -> Stream:
+        """Makes an empty stream; `item` is one step of one environment, a `TimeStep`."""
+        empty = stream.init(self, item, capacity, memory_kind=memory_kind)
         if self.frame_stack > 1:
-            observation = records.expected(empty.steps).observation
-            for path, leaf in jax.tree_util.tree_leaves_with_path(observation):
+            observation = records.item_spec(empty.steps).observation
+            for path, frame in jax.tree_util.tree_leaves_with_path(observation):
                 name = jax.tree_util.keystr(path)
-                _check_items.axis_fits(self.stack_axis, leaf.ndim - 2, name)
+                checks.check_axis(self.stack_axis, frame.ndim, name)
         return empty
 
     def init_discount(self, discount: ArrayLike | None) -> Array:
-        """What the state holds: `discount`, or the configured one."""
+        """Returns the discount that the state holds: the given one, or the configured one."""
         discount = self.discount if discount is None else discount
-        return _checks.traceable("discount", discount, _checks.fraction)
+        return require.traceable("discount", discount, require.fraction)
 
-    check = staticmethod(stream.check)
-    write = stream.write
+    item_spec = staticmethod(stream.item_spec)
+    check = staticmethod(append.check)
+    write = append.append
+    take_rows = staticmethod(stream.take_rows)
 
-    def first_count(self) -> tuple[()]:
-        """Nothing is counted along the stream."""
+    def init_count(self) -> tuple[()]:
+        """Returns (): nothing is counted along the stream."""
         return ()
 
-    def starts(self, bits: Array, count: tuple[()]) -> tuple[Array, tuple[()]]:
-        """Which new rows, of flags [T, num_envs], may be starts as far as is known yet."""
-        return ~flags.has(bits, flags.IGNORED), ()
+    def mark_starts(self, flags: Array, count: tuple[()]) -> tuple[Array, tuple[()]]:
+        """Tells which new rows, of flags [T, num_envs], may be starts as far as is known yet."""
+        return ~episode_flags.any_set(flags, episode_flags.IGNORED), ()
 
-    def may_start(self, bits: Array) -> Array:
-        """Whether rows of these flags may be starts now that all they need is stored."""
-        return flags.has(bits, flags.START) & ~flags.has(bits, flags.CUT)
+    def can_start(self, flags: Array) -> Array:
+        """Tells whether rows of these flags are starts, once all that they need is stored."""
+        cut = episode_flags.any_set(flags, episode_flags.CUT)
+        return episode_flags.any_set(flags, episode_flags.START) & ~cut
 
-    def read(self, stored: Stream, discount: Array, slots: Array) -> Transition:
-        """The transitions that start at `slots`, int32 [B]."""
-        start = self.frame_stack - 1  # the column of step t in what follows
+    def read(
+        self, steps: Stream, slots: Array, *, key: Array | None, discount: Array
+    ) -> Transition:
+        """Returns the transitions that start at `slots`, int32 [B]."""
+        # The column of step t in the window of rows that are looked at.
+        start = self.frame_stack - 1
         window = np.arange(-start, self.n_step + 1, dtype=np.int32)[None]
-        at = stream.later(stored, slots[:, None], window)
-        bits = stream.flags_of(stored, at)
-        counted = _counted(bits[:, start:-1])
-        length = jnp.sum(counted, axis=1, dtype=jnp.int32)  # m
-        terminated = jnp.any(counted & flags.has(bits[:, start:-1], flags.TERMINATED), axis=1)
-        step = self._step(stored, slots.astype(jnp.uint32), _since_first(bits, start))
-        rewards = stream.read(stored, at[:, start:-1], "reward").reward
-        after = stream.later(stored, slots, length)
+        at = stream.slots_ahead(steps, slots[:, None], window)
+        flags = stream.read_flags(steps, at)
+        in_return = _find_return(flags[:, start:-1])
+        # The m of the class's docstring.
+        length = jnp.sum(in_return, axis=1, dtype=jnp.int32)
+        has_terminated = episode_flags.any_set(flags[:, start:-1], episode_flags.TERMINATED)
+        terminated = jnp.any(in_return & has_terminated, axis=1)
+        step = self._read_first(steps, slots.astype(jnp.uint32), _rows_since_first(flags, start))
+        rewards = stream.read(steps, at[:, start:-1], "reward").reward
+        after = stream.slots_ahead(steps, slots, length)
+        since_first = _rows_since_first(flags, start + length[:, None])
         return Transition(
             observation=step.observation,
             action=step.action,
-            reward=_fold(rewards, counted, discount),
+            reward=_add_rewards(rewards, in_return, discount),
             discount=jnp.where(terminated, 0, discount ** length.astype(jnp.float32)),
-            next_observation=self._frames(
-                stored, after, _since_first(bits, start + length[:, None])
-            ),
+            next_observation=self._read_frames(steps, after, since_first),
             extras=step.extras,
         )
 
-    def _step(self, stored: Stream, slots: Array, since_first: Array) -> TimeStep:
+    def _read_first(self, steps: Stream, slots: Array, since_first: Array) -> TimeStep:
+        """Reads the first step of each transition, without its reward."""
         if self.frame_stack == 1:
-            return stream.read(stored, slots, "observation", "action", "extras")
-        step = stream.read(stored, slots, "action", "extras")
-        return step._replace(observation=self._frames(stored, slots, since_first))
+            return stream.read(steps, slots, "observation", "action", "extras")
+        step = stream.read(steps, slots, "action", "extras")
+        return step._replace(observation=self._read_frames(steps, slots, since_first))
 
-    def _frames(self, stored: Stream, slots: Array, since_first: Array) -> Any:
+    def _read_frames(self, steps: Stream, slots: Array, since_first: Array) -> Any:
         size, axis = self.frame_stack, self.stack_axis
-        return frames.read(stored, slots, since_first, size, axis, self.padding)
+        return read_stacks(steps, slots, since_first, size, axis, self.padding)
 
 
-def _counted(bits: Array) -> Array:
-    """Which steps, of flags [B, n_step], belong to the fold: bool [B, n_step]."""
-    column = np.arange(bits.shape[1], dtype=np.int32)[None]
-    end = jnp.where(flags.ended(bits), column, bits.shape[1])
+def _find_return(flags: Array) -> Array:
+    """Tells which steps, of flags [B, n_step], belong to the n-step return; bool [B, n_step]."""
+    column = np.arange(flags.shape[1], dtype=np.int32)[None]
+    end = jnp.where(episode_flags.ended(flags), column, flags.shape[1])
     end = jnp.min(end, axis=1, keepdims=True)
-    return (column < end) | ((column == end) & ~flags.has(bits, flags.CUT))
+    cut = episode_flags.any_set(flags, episode_flags.CUT)
+    return (column < end) | ((column == end) & ~cut)
 
 
-def _fold(rewards: Array, counted: Array, discount: Array) -> Array:
-    """Discounted sums of the rewards [B, n_step, ...] that are counted, float32 [B, ...]."""
-    powers = discount ** np.arange(counted.shape[1], dtype=np.float32)[None]
-    terms = rewards.astype(jnp.float32) * frames.expanded(powers, rewards)
-    return jnp.sum(jnp.where(frames.expanded(counted, rewards), terms, 0), axis=1)
+def _add_rewards(rewards: Array, in_return: Array, discount: Array) -> Array:
+    """Adds up discounted rewards [B, n_step, ...] of the steps in the return, float32 [B, ...]."""
+    powers = discount ** np.arange(in_return.shape[1], dtype=np.float32)[None]
+    terms = rewards.astype(jnp.float32) * align_axes(powers, rewards)
+    return jnp.sum(jnp.where(align_axes(in_return, rewards), terms, 0), axis=1)
 
 
-def _since_first(bits: Array, column: Array | int) -> Array:
-    """Rows from the first of the episode to `column`, int32 [B]; many where it is not in sight.
+def _rows_since_first(flags: Array, column: Array | int) -> Array:
+    """Counts rows from the first of the episode to `column`; W if the first is not in sight.
 
     Args:
-      bits: uint8 [B, W], flags of consecutive rows.
-      column: one, or [B, 1].
+      flags: uint8 [B, W], flags of consecutive rows.
+      column: one column, or [B, 1].
+
+    Returns:
+      int32 [B].
     """
-    columns = np.arange(bits.shape[1], dtype=np.int32)[None]
-    begins = flags.has(bits, flags.FIRST) & (columns <= column)
-    return jnp.min(jnp.where(begins, column - columns, bits.shape[1]), axis=1)
+    columns = np.arange(flags.shape[1], dtype=np.int32)[None]
+    begins = episode_flags.any_set(flags, episode_flags.FIRST) & (columns <= column)
+    return jnp.min(jnp.where(begins, column - columns, flags.shape[1]), axis=1)

@@ -1,0 +1,63 @@
+"""Checks of steps and of stacks of frames."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from jaxper.checks import items, require
+from jaxper.stream.timestep import TimeStep
+
+
+def check_time_step(item: Any) -> TimeStep:
+    """Shape and dtype of each leaf of one step of one environment."""
+    if not isinstance(item, TimeStep):
+        raise ValueError(
+            f"a stream stores steps, got {type(item).__name__}; write "
+            f"jaxper.TimeStep(observation, action, reward, terminated, truncated)"
+        )
+    spec = items.item_spec(item)
+    for name in ("terminated", "truncated"):
+        flag = getattr(spec, name)
+        if not items.is_array(flag) or flag.shape != () or flag.dtype != jnp.bool_:
+            raise ValueError(
+                f"{name} must be one bool, shape (), got {flag}; write jnp.bool_(False), or of "
+                f"many steps jax.tree.map(lambda leaf: leaf[0, 0], steps)"
+            )
+    reward = spec.reward
+    if not items.is_array(reward) or not require.is_real(reward.dtype):
+        raise ValueError(f"reward must be one array of a real dtype, got {reward}")
+    return spec
+
+
+def check_stack(stack: Any, observation: Any, leading: tuple[int, ...], axis: int) -> None:
+    """Leaves of `stack` are those of `observation` with one axis more, `axis` after the leading."""
+    items.check_structure("observation", observation, "of stack", stack)
+    olds = jax.tree_util.tree_leaves_with_path(items.item_spec(stack, "stack"))
+    news = jax.tree.leaves(items.item_spec(observation, "observation"))
+    for (path, old), new in zip(olds, news, strict=True):
+        leaf = jax.tree_util.keystr(path)
+        if new.shape[: len(leading)] != leading:
+            raise ValueError(
+                f"observation{leaf} must begin with the axes of first, {leading}, got {new.shape}"
+            )
+        check_axis(axis, new.ndim - len(leading), leaf)
+        at = axis + len(leading) if axis >= 0 else axis + old.ndim
+        if 0 in old.shape[at : at + 1]:
+            raise ValueError(f"stack{leaf} must hold at least one frame, got shape {old.shape}")
+        without = old.shape[:at] + old.shape[at + 1 :]
+        if without != new.shape or old.ndim != new.ndim + 1:
+            raise ValueError(
+                f"stack{leaf} must have the shape of the observation, {new.shape}, with an axis "
+                f"of frames more, stack_axis={axis} of each observation, got {old.shape}"
+            )
+        items.check_dtype(f"observation{leaf}", new, old, "as in the stack")
+
+
+def check_axis(axis: int, ndim: int, leaf: str) -> None:
+    """An observation of `ndim` axes can get another one at `axis`."""
+    if not -ndim - 1 <= axis <= ndim:
+        raise ValueError(
+            f"stack_axis must be from {-ndim - 1} to {ndim} for observation{leaf}, "
+            f"which has {ndim} axes, got {axis}"
+        )
