@@ -17,7 +17,7 @@ APART = 100_000  # between the codes of two shards
 
 @partial(jax.jit, static_argnames="parts")
 def resharded(old, new, states, part, parts):
-    return reshard.resharded(old, new, states, part, parts)
+    return reshard.reshard(old, new, states, part, parts)
 
 
 def stack(states):
@@ -33,7 +33,7 @@ def draws(replay, state):
     slots = jnp.arange(replay.capacity, dtype=jnp.uint32)
     ids = ring.id_in_slot(slots, state.next_id, replay.capacity)
     items = jax.tree.map(np.asarray, replay.get(state, ids))
-    if state.tree == ():
+    if state.tree is None:
         leaves = np.asarray(replay.probabilities(state, ids) > 0, np.float32)
     else:
         leaves = np.asarray(state.tree.leaves).ravel()[: replay.capacity]

@@ -9,7 +9,7 @@ import pytest
 from training import FLAG
 
 from jaxper import PrioritizedReplay, Sequences, TimeStep, Transitions, UniformReplay
-from jaxper.replay import shards as axis
+from jaxper.replay import shards
 
 CAPACITY, SHARDS, BATCH = 64, 4, 32
 SIZES = np.array([64, 30, 0, 5])  # items of each shard: one is empty
@@ -138,7 +138,7 @@ def test_size_is_that_of_all(replay):
 
 def test_a_size_beyond_int32_is_the_largest_int32():
     sizes = jnp.array([2**31 - 1, 5, 0], jnp.int32)
-    counted = jax.vmap(lambda size: axis.count(size, "data"), axis_name="data")
+    counted = jax.vmap(lambda size: shards.count_over_shards(size, "data"), axis_name="data")
     assert counted(sizes).tolist() == [2**31 - 1] * 3
     assert counted(sizes - jnp.array([2**30, 0, 0])).tolist() == [2**30 + 4] * 3
 

@@ -13,9 +13,8 @@ from jaxper import (
     TimeStep,
     Transitions,
     UniformReplay,
-    sum_tree,
 )
-from jaxper.tree import levels
+from jaxper.tree import core, levels
 from jaxper.tree.levels import GROUP
 
 REPLAYS = [  # of more leaves than the highest level has, whose groups end anywhere in a row
@@ -39,7 +38,7 @@ def test_a_run_of_slots_is_in_these_groups(capacity):
     """Wherever it begins, however long it is, and around the end of the ring."""
     firsts = np.arange(capacity, dtype=np.uint32)
     for count in range(capacity + 1):
-        found = jax.vmap(lambda first, n=count: levels.groups_of(first, n, capacity))(firsts)
+        found = jax.vmap(lambda first, n=count: levels.groups_of_run(first, n, capacity))(firsts)
         assert found.shape[1] > 1  # XLA makes the scatter of one row an update of a slice
         assert found.shape[1] <= -(-count // GROUP) + 2
         for first, groups in zip(firsts, np.asarray(found).tolist(), strict=True):
@@ -56,5 +55,5 @@ def test_levels_follow_from_the_leaves_after_every_add(replay, sizes):
     for size in [*sizes, *sizes[:-1], *sizes]:
         state = add(state, rows_of(replay, size))
         assert state.tree.sums
-        chex.assert_trees_all_equal(state.tree, sum_tree.rebuild(state.tree, state.tree.leaves))
+        chex.assert_trees_all_equal(state.tree, core.with_leaves(state.tree, state.tree.leaves))
     assert int(replay.size(state)) > 0

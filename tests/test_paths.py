@@ -7,10 +7,8 @@ from lives import PRIORITIES, UPDATES, Life
 from stream_lives import StreamLife, make
 
 from jaxper import PrioritizedReplay, Sequences, Transitions, UniformReplay, sum_tree
-from jaxper.lowering import in_place as _xla
-from jaxper.storage import ring, rows
-from jaxper.tree import descent
-from jaxper.tree import last_writes as duplicates
+from jaxper.lowering import limits
+from jaxper.storage import ring
 
 
 def on_cuda(*arguments, default, **platforms):
@@ -20,13 +18,13 @@ def on_cuda(*arguments, default, **platforms):
 
 PATHS = {
     "as on a GPU": [(jax.lax, "platform_dependent", on_cuda)],
-    "rows compared": [(duplicates, "FEW", 2**30)],
-    "rows claimed": [(duplicates, "FEW", -1), (duplicates, "FEW_ON_A_GPU", -1)],
-    "one thread": [(_xla, "FEW", 0)],
-    "all threads": [(_xla, "MOST_ON_ONE_THREAD", 0)],
-    "touched": [(descent, "FAR", 0), (rows, "FAR", 0)],
-    "streams on one thread": [(_xla, "LARGE", -1)],
-    "items leaf by leaf": [(rows, "MOST_WORDS", 0)],
+    "rows compared": [(limits, "ANY_COMPARED_ROWS", 2**30)],
+    "rows claimed": [(limits, "ANY_COMPARED_ROWS", -1), (limits, "GPU_COMPARED_ROWS", -1)],
+    "one thread": [(limits, "CPU_XLA_ONE_THREAD_ROWS", 0)],
+    "all threads": [(limits, "CPU_ONE_THREAD_ROWS", 0)],
+    "touched": [(limits, "CPU_OUT_OF_CACHE_LEAVES", 0), (limits, "CPU_OUT_OF_CACHE_WORDS", 0)],
+    "streams on one thread": [(limits, "CPU_XLA_LARGE_ARRAY_NUMBERS", -1)],
+    "items leaf by leaf": [(limits, "CPU_ONE_THREAD_ITEM_WORDS", 0)],
 }
 
 

@@ -8,11 +8,11 @@ from jax.experimental import checkify
 from jax.sharding import AxisType, PartitionSpec
 
 import jaxper
-from jaxper.lowering.checkify_report import reported
+from jaxper.lowering.checkify_report import report
 
 
 def negatives(numbers):
-    return jnp.sum(reported(numbers < 0, "a number is negative"))
+    return jnp.sum(report(numbers < 0, "a number is negative"))
 
 
 def over_shards(numbers):

@@ -4,6 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxper.lowering.scatter import DROPPED
 from jaxper.storage import ring
 
 LARGEST = 2**31 - 1
@@ -43,11 +44,11 @@ def test_ids_that_never_were_are_not_stored():
 
 
 def test_stored_stops_at_the_capacity():
-    stored = ring.stored_after(jnp.int32(LARGEST - 1), jnp.uint32(LARGEST), LARGEST)
+    stored = ring.grow_fill(jnp.int32(LARGEST - 1), jnp.uint32(LARGEST), LARGEST)
     assert int(stored) == LARGEST
 
 
 def test_slots_of_a_masked_add_are_compact():
     mask = jnp.array([True, False, True, True])
     slots = ring.next_slots(jnp.uint32(6), 4, mask, 7)
-    np.testing.assert_array_equal(slots, [6, ring.NO_SLOT, 0, 1])
+    np.testing.assert_array_equal(slots, [6, DROPPED, 0, 1])

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxper import Items, PrioritizedReplay, Sequences, TimeStep, Transitions, UniformReplay
-from jaxper.storage import records
+from jaxper.lowering import limits
 
 SHORT_FLOATS = ["bfloat16", "float8_e4m3fn", "float8_e5m2"]
 DTYPES = ["bool", "uint8", "int8", "uint16", "float16", "int32", "uint32", "float32", *SHORT_FLOATS]
@@ -125,6 +125,9 @@ def test_small_leaves_share_a_row_and_large_ones_do_not():
 
 
 def test_the_limit_is_counted_in_bytes_of_one_leaf():
-    below, above = np.zeros(records.LARGE - 1, np.uint8), np.zeros(records.LARGE, np.uint8)
+    below, above = (
+        np.zeros(limits.ANY_PACKED_ARRAY_BYTES - 1, np.uint8),
+        np.zeros(limits.ANY_PACKED_ARRAY_BYTES, np.uint8),
+    )
     assert len(UniformReplay(2).init({"a": below, "b": below}).storage.large) == 0
     assert len(UniformReplay(2).init({"a": below, "b": above}).storage.large) == 1

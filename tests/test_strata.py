@@ -9,12 +9,13 @@ import pytest
 from scipy import stats
 
 from jaxper import PrioritizedReplay, sum_tree
-from jaxper.replay import draw_points as strata
+from jaxper.replay import draw_points, exact_products
+from jaxper.tree import core
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 10, 256, 1000])
 def test_spread_order_deals_each_slice_once_and_spreads_each_part(count):
-    order = strata.spread_order(count)
+    order = draw_points.spread_order(count)
     np.testing.assert_array_equal(np.sort(order), np.arange(count))
     for parts in (2, 4, 8):
         size = count // parts
@@ -34,13 +35,13 @@ def test_no_draw_leaves_its_slice(items, batch_size):
     """Equal leaves whose edges are the slices' edges, and random words that end in the corners."""
     tree = sum_tree.init(items)
     tree = sum_tree.set(tree, jnp.arange(items), jnp.ones(items))
-    order = strata.spread_order(batch_size)
+    order = draw_points.spread_order(batch_size)
 
     @jax.jit
     def found(tree, coarse, fine):
         total = sum_tree.total(tree)
-        places = strata.within_slices(order, batch_size, total, coarse, fine)
-        return sum_tree.descend(tree, *places)[0]
+        places = draw_points.within_slices(order, batch_size, total, coarse, fine)
+        return core.descend(tree, *places)[0]
 
     corners = (
         (0, 2**31 - 1, 2**32 - 2**9, 2**32 - 1),
@@ -56,7 +57,7 @@ def test_slices_just_reach_the_total(slices):
     random = np.random.default_rng(slices)
     total = np.append(random.integers(1, 1000, 1000), random.lognormal(size=1000, sigma=9))
     total = total.astype(np.float32)
-    width = np.asarray(jax.jit(lambda total: strata._width(total, slices))(total))
+    width = np.asarray(jax.jit(lambda total: exact_products.divide_up(total, slices))(total))
     narrower = np.nextafter(width, np.float32(0))
     assert (width.astype(np.float64) * slices >= total).all()
     assert (narrower.astype(np.float64) * slices < total).all()
@@ -66,12 +67,12 @@ def test_slices_just_reach_the_total(slices):
 @pytest.mark.parametrize("total", [1e7, 2**23 + 2**14, 0.3])
 def test_places_are_not_rounded(slices, total):
     """floor((step + fine / 2^32) m) of a width m 2^e, in whole numbers."""
-    order, random = strata.spread_order(slices)[:1000], np.random.default_rng(slices)
+    order, random = draw_points.spread_order(slices)[:1000], np.random.default_rng(slices)
     coarse, fine = random.integers(0, 2**32, (2, len(order)), np.uint32)
-    mass, rest = strata.within_slices(order, slices, jnp.float32(total), coarse, fine)
-    width = np.asarray(strata._width(jnp.float32(total), slices), np.float64)
+    mass, rest = draw_points.within_slices(order, slices, jnp.float32(total), coarse, fine)
+    width = np.asarray(exact_products.divide_up(jnp.float32(total), slices), np.float64)
     fraction, exponent = np.frexp(width)
-    bits, factor = strata._step_bits(slices), int(fraction * 2**24)
+    bits, factor = draw_points._step_bits(slices), int(fraction * 2**24)
     steps = order.astype(object) * 2**bits + (coarse >> (32 - bits))
     places = steps * factor + (fine.astype(object) * factor >> 32)
     expected = places.astype(np.float64) * 2.0 ** (exponent - 24 - bits)
@@ -85,8 +86,8 @@ def test_steps_leave_no_gap_that_a_leaf_falls_into():
     steps = 2**22 * leaves[0].astype(int) // leaves.sum().astype(int) + np.arange(-4, 9)
     fine = np.linspace(0, 2**32, 1000, endpoint=False).astype(np.uint32)
     coarse, fine = (array.ravel() for array in np.meshgrid(steps.astype(np.uint32) << 10, fine))
-    places = strata.within_slices(np.zeros(len(fine)), 1, sum_tree.total(tree), coarse, fine)
-    found = np.bincount(sum_tree.descend(tree, *places)[0], minlength=4)
+    places = draw_points.within_slices(np.zeros(len(fine)), 1, sum_tree.total(tree), coarse, fine)
+    found = np.bincount(core.descend(tree, *places)[0], minlength=4)
     drawn = found[1:3] / 1000 * leaves.sum() / 2**22
     np.testing.assert_allclose(drawn, leaves[1:3], rtol=0.01)
 
@@ -98,22 +99,22 @@ def test_one_draw_from_each_slice(items, batch_size):
     keys = jax.random.split(jax.random.key(0), 200_000 // batch_size)
     ids = jax.vmap(lambda key: replay.sample(state, key, batch_size).ids)(keys)
     slices = np.asarray(ids) // (items // batch_size)
-    assert (slices == strata.spread_order(batch_size)).all()
+    assert (slices == draw_points.spread_order(batch_size)).all()
 
 
-@pytest.mark.parametrize("strategy", strata.STRATEGIES)
+@pytest.mark.parametrize("strategy", ["stratified", "iid"])
 def test_places_are_finer_than_one_float32(strategy):
     """Of 2^26 equal parts all come up: their last four bits are uniform."""
-    mass, fine = strata.draw(jax.random.key(0), 2**14, jnp.float32(2**26), strategy)
+    mass, fine = draw_points.draw(jax.random.key(0), 2**14, jnp.float32(2**26), strategy)
     parts = np.floor(np.asarray(mass, np.float64) + np.asarray(fine, np.float64)) % 16
     assert stats.chisquare(np.bincount(parts.astype(int), minlength=16)).pvalue > 1e-4
 
 
-@pytest.mark.parametrize("strategy", strata.STRATEGIES)
+@pytest.mark.parametrize("strategy", ["stratified", "iid"])
 @pytest.mark.parametrize("batch_size", [1, 3, 256])
 def test_masses_fill_the_total(strategy, batch_size):
     keys = jax.random.split(jax.random.key(1), 3000 // batch_size)
-    draw = jax.vmap(lambda key: strata.draw(key, batch_size, jnp.float32(5), strategy))
+    draw = jax.vmap(lambda key: draw_points.draw(key, batch_size, jnp.float32(5), strategy))
     mass, fine = jax.jit(draw)(keys)
     place = np.sort(np.asarray(mass, np.float64).ravel() + np.asarray(fine, np.float64).ravel()) / 5
     distance = np.abs(place - (np.arange(place.size) + 0.5) / place.size).max()
@@ -126,7 +127,7 @@ def test_iid_draws_are_independent_and_stratified_ones_are_not():
     keys = jax.random.split(jax.random.key(2), 2000)
 
     def spread(strategy):
-        mass = jax.vmap(lambda key: strata.draw(key, 16, jnp.float32(1), strategy)[0])(keys)
+        mass = jax.vmap(lambda key: draw_points.draw(key, 16, jnp.float32(1), strategy)[0])(keys)
         return float(jnp.var(jnp.mean(mass, axis=1)))
 
     assert spread("iid") == pytest.approx(1 / 12 / 16, rel=0.2)
@@ -136,8 +137,10 @@ def test_iid_draws_are_independent_and_stratified_ones_are_not():
 @pytest.mark.parametrize("count", [0, 1, 3, 7, 10**6, 2**31 - 1])
 def test_integers_are_the_high_words_of_exact_products(count):
     key, size = jax.random.key(3), 1000
-    drawn = jax.jit(strata.integers, static_argnums=1)(key, size, jnp.int32(count))
-    coarse, fine = np.asarray(strata._words(key, 2 * size)).reshape(2, size).astype(object)
+    drawn = jax.jit(draw_points.random_below, static_argnums=1)(key, size, jnp.int32(count))
+    coarse, fine = (
+        np.asarray(draw_points._random_words(key, 2 * size)).reshape(2, size).astype(object)
+    )
     assert (np.asarray(drawn) == (coarse * 2**32 + fine) * count >> 64).all()
 
 
@@ -145,6 +148,6 @@ def test_integers_are_the_high_words_of_exact_products(count):
 @pytest.mark.parametrize("count", [1, 7, 4097])
 def test_no_random_word_is_drawn_twice(impl, count):
     """The new keys of some generators repeat words: those must not be taken for random ones."""
-    words = np.asarray(strata._words(jax.random.key(1, impl=impl), count))
+    words = np.asarray(draw_points._random_words(jax.random.key(1, impl=impl), count))
     assert (words.shape, words.dtype) == ((count,), np.uint32)
     assert len(np.unique(words)) == count

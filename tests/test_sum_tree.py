@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from jaxper import sum_tree
-from jaxper.tree import last_writes as duplicates
+from jaxper.tree import core, last_writes
 
 CAPACITIES = [1, 2, 3, 7, 8, 17, 1000]
 ROWS = 12  # one shape, so one compilation per capacity
@@ -30,7 +30,7 @@ def assert_consistent(tree, leaves):
     smallest = positive.min() if positive.size else np.inf
     assert float(sum_tree.minimum(tree)) == smallest
     assert int(tree.live) == positive.size
-    chex.assert_trees_all_equal(tree, sum_tree.rebuild(tree, tree.leaves))
+    chex.assert_trees_all_equal(tree, core.with_leaves(tree, tree.leaves))
 
 
 @pytest.mark.parametrize("capacity", CAPACITIES)
@@ -56,7 +56,7 @@ def test_rows_are_told_apart_beyond_what_float32_counts():
     tree = tree_of([1.0, 2.0, 3.0])
     indices = np.zeros(2**24 + 2, np.uint32)
     indices[-2:] = 1  # as float32, row 2^24 + 1 would be 2^24 as well
-    leaves, last = duplicates.last_rows(tree.live, tree.leaves, jnp.array(indices))
+    leaves, last = last_writes.find_last(tree.leaves, jnp.array(indices), tree.live)
     assert np.flatnonzero(last).tolist() == [2**24 - 1, 2**24 + 1]
     assert np.argmin(leaves[0, :3]) == 1  # the largest row number
     assert float(leaves[0, 2]) == 3.0
@@ -66,7 +66,7 @@ def test_stored_levels_are_refreshed_row_by_row():
     """2^17 leaves: two levels above the leaves are stored."""
     generator = np.random.default_rng(0)
     leaves = generator.random(2**17).astype(np.float32)
-    tree = sum_tree.rebuild(sum_tree.init(2**17, minimum=True), jnp.array(leaves).reshape(-1, 16))
+    tree = core.with_leaves(sum_tree.init(2**17, minimum=True), jnp.array(leaves).reshape(-1, 16))
     for _ in range(5):
         indices = generator.integers(0, 2**17, 100)
         indices[50:60] = indices[0]
@@ -101,7 +101,7 @@ def test_sums_do_not_drift():
 
     keys = jax.random.split(jax.random.key(0), 1000)
     tree, _ = jax.jit(lambda tree: jax.lax.scan(rewrite, tree, keys))(sum_tree.init(1000))
-    chex.assert_trees_all_equal(tree, sum_tree.rebuild(tree, tree.leaves))
+    chex.assert_trees_all_equal(tree, core.with_leaves(tree, tree.leaves))
     tree = sum_tree.set(tree, jnp.arange(1000), jnp.zeros(1000))
     assert float(sum_tree.total(tree)) == 0.0
 
@@ -188,7 +188,7 @@ def test_low_bits_reach_each_of_2_to_the_24_equal_leaves():
     """One float32 uniform has 2^23 values: alone it finds every other leaf only."""
     count, draws = 2**24, 2**17
     leaves = jnp.ones((count // 16, 16), jnp.float32)
-    tree = jax.jit(sum_tree.rebuild)(sum_tree.init(count), leaves)
+    tree = jax.jit(core.with_leaves)(sum_tree.init(count), leaves)
     key, low_key = jax.random.split(jax.random.key(0))
     mass = jax.random.uniform(key, (draws,)) * sum_tree.total(tree)
     coarse = np.asarray(sum_tree.find(tree, mass))
