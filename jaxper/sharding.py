@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jaxper.checks import require as _checks
+from jaxper.checks import require
 
 
 def init(replay: Any, item: Any, mesh: Mesh, *, axis_name: str = "data") -> Any:
@@ -61,7 +61,7 @@ def per_device(make: Callable[[jax.Array], Any], mesh: Mesh, *, axis_name: str =
     def build() -> Any:
         return _stacked(make(jax.lax.axis_index(axis_name)))
 
-    _checks.mesh_axis(mesh, axis_name)
+    require.mesh_axis(mesh, axis_name)
     return jax.jit(_on_each(build, mesh, (), PartitionSpec(axis_name)))()
 
 
@@ -115,7 +115,7 @@ def data_parallel(step: Callable[..., Any], mesh: Mesh, *, axis_name: str = "dat
         shared, local, outputs = step(shared, jax.tree.map(lambda leaf: leaf[0], local), *inputs)
         return shared, _stacked(local), outputs
 
-    _checks.mesh_axis(mesh, axis_name)
+    require.mesh_axis(mesh, axis_name)
     alike, own = PartitionSpec(), PartitionSpec(axis_name)
     on_all = _on_each(on_one, mesh, (alike, own, alike), (alike, own, alike))
 

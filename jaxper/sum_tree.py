@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxper.checks import require as _checks
+from jaxper.checks import require
 from jaxper.lowering import bits as _bits
 from jaxper.lowering.in_place import NOWHERE, after, apart, computed_once, known_late, never_one
 from jaxper.storage import ring
@@ -57,7 +57,7 @@ def init(capacity: int, *, minimum: bool = False) -> SumTree:
     >>> float(sum_tree.total(tree))
     8.0
     """
-    capacity = _checks.count("capacity", capacity)
+    capacity = require.count("capacity", capacity)
     leaves = jnp.zeros((-(-capacity // GROUP), GROUP), jnp.float32)
     return _build(leaves, capacity, minimum)
 
@@ -101,7 +101,7 @@ def set(tree: SumTree, indices: ArrayLike, values: ArrayLike) -> SumTree:
     [2.0, 0.0, 0.0]
     """
     values = jnp.asarray(values, jnp.float32)
-    _checks.same_shape("values", values, "indices", jnp.asarray(indices))
+    require.same_shape("values", values, "indices", jnp.asarray(indices))
     if not values.size:
         return tree
     return _set(tree, _in_range(tree, indices).ravel(), values.ravel())
@@ -135,8 +135,8 @@ def find(tree: SumTree, mass: ArrayLike, low: ArrayLike | None = None) -> Array:
     mass = jnp.asarray(mass, jnp.float32)
     fine = jnp.zeros_like(mass)
     if low is not None:
-        low = _checks.integers("low", low).astype(jnp.uint32)
-        _checks.same_shape("low", low, "mass", mass)
+        low = require.integers("low", low).astype(jnp.uint32)
+        require.same_shape("low", low, "mass", mass)
         fine = _bits.unit_interval(low) * (total(tree) * 2.0**-23)
     return descend(tree, mass.ravel(), fine.ravel())[0].reshape(mass.shape)
 
@@ -153,7 +153,7 @@ def descend(tree: SumTree, mass: Array, fine: Array) -> tuple[Array, Array]:
 
 def _in_range(tree: SumTree, indices: ArrayLike) -> Array:
     """uint32 indices, `OUT` where they are outside [0, capacity)."""
-    indices = _checks.integers("indices", indices)
+    indices = require.integers("indices", indices)
     inside = (indices >= 0) & (indices < tree.capacity)
     return jnp.where(inside, indices.astype(jnp.uint32), OUT)
 

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxper.checks import require as _checks
+from jaxper.checks import require
 from jaxper.stream.timestep import TimeStep
 
 
@@ -65,7 +65,7 @@ def time_step(item: Any) -> TimeStep:
                 f"many steps jax.tree.map(lambda leaf: leaf[0, 0], steps)"
             )
     reward = spec.reward
-    if not _is_array(reward) or not _checks.is_real(reward.dtype):
+    if not _is_array(reward) or not require.is_real(reward.dtype):
         raise ValueError(f"reward must be one array of a real dtype, got {reward}")
     return spec
 

@@ -7,7 +7,7 @@ import jax
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxper.checks import require as _checks
+from jaxper.checks import require
 from jaxper.replay import draw_points as strata
 from jaxper.replay import proportional as prioritized_state
 from jaxper.replay import shards as axis
@@ -65,11 +65,11 @@ class PrioritizedReplay:
     view: View = Items()
 
     def __post_init__(self):
-        object.__setattr__(self, "capacity", _checks.count("capacity", self.capacity))
-        object.__setattr__(self, "alpha", _checks.not_negative("alpha", self.alpha))
-        object.__setattr__(self, "epsilon", _checks.not_negative("epsilon", self.epsilon))
-        _checks.choice("strategy", self.strategy, strata.STRATEGIES)
-        _checks.choice("normalize", self.normalize, NORMALIZERS)
+        object.__setattr__(self, "capacity", require.count("capacity", self.capacity))
+        object.__setattr__(self, "alpha", require.not_negative("alpha", self.alpha))
+        object.__setattr__(self, "epsilon", require.not_negative("epsilon", self.epsilon))
+        require.choice("strategy", self.strategy, strata.STRATEGIES)
+        require.choice("normalize", self.normalize, NORMALIZERS)
         views.check(self.view, self.capacity)
 
     def init(
@@ -93,7 +93,7 @@ class PrioritizedReplay:
         ([0.0, 1.0, 2.0], (3,))
         """
         alpha = self.alpha if alpha is None else alpha
-        alpha = _checks.traceable("alpha", alpha, _checks.not_negative)
+        alpha = require.traceable("alpha", alpha, require.not_negative)
         return prioritized_state.init(self, item, alpha, self.view.init_discount(discount))
 
     def add(
@@ -173,8 +173,8 @@ class PrioritizedReplay:
         """
         _check_state.fits(PrioritizedState, self, state)
         _check_state.keeps_minimum(self.normalize, state)
-        key, batch_size = _checks.key(key), _checks.count("batch_size", batch_size)
-        beta, axis_name = _checks.scalar("beta", beta), _checks.axis(axis_name)
+        key, batch_size = require.key(key), require.count("batch_size", batch_size)
+        beta, axis_name = require.scalar("beta", beta), require.axis(axis_name)
         return prioritized_state.sample(self, state, key, batch_size, beta, axis_name)
 
     def update_priorities(
@@ -205,15 +205,15 @@ class PrioritizedReplay:
         (9.0, 1)
         """
         _check_state.fits(PrioritizedState, self, state)
-        ids = _checks.ids(ids)
-        priorities = _checks.priorities(priorities, ids.size)
-        mask = _checks.mask(mask, ids.shape)
+        ids = require.ids(ids)
+        priorities = require.priorities(priorities, ids.size)
+        mask = require.mask(mask, ids.shape)
         return prioritized_state.update(self, state, ids, priorities, mask)
 
     def get(self, state: PrioritizedState, ids: ArrayLike) -> Any:
         """The items of these ids, leaves [B, ...]; of a stale id what its slot holds now."""
         _check_state.fits(PrioritizedState, self, state)
-        return views.get(self, state, _checks.ids(ids))
+        return views.get(self, state, require.ids(ids))
 
     def reset_priorities(
         self, state: PrioritizedState, priority: ArrayLike = 1.0
@@ -225,12 +225,12 @@ class PrioritizedReplay:
         nothing and is counted in `rejected`.
         """
         _check_state.fits(PrioritizedState, self, state)
-        return prioritized_state.reset(self, state, _checks.scalar("priority", priority))
+        return prioritized_state.reset(self, state, require.scalar("priority", priority))
 
     def size(self, state: PrioritizedState, *, axis_name: axis.Name = None) -> Array:
         """Number of live items, those that can be drawn; int32 []. Over shards their sum."""
         _check_state.of_kind(PrioritizedState, state)
-        return axis.count(state.tree.live, _checks.axis(axis_name))
+        return axis.count(state.tree.live, require.axis(axis_name))
 
     def probabilities(
         self, state: PrioritizedState, ids: ArrayLike, *, axis_name: axis.Name = None
@@ -240,8 +240,8 @@ class PrioritizedReplay:
         The ids are this shard's own; of `axis_name` see `sample`.
         """
         _check_state.fits(PrioritizedState, self, state)
-        axis_name = _checks.axis(axis_name)
-        return prioritized_state.probabilities(self, state, _checks.ids(ids), axis_name)
+        axis_name = require.axis(axis_name)
+        return prioritized_state.probabilities(self, state, require.ids(ids), axis_name)
 
     def stats(self, state: PrioritizedState) -> Stats:
         """Scalars for logging, also from inside a compiled step. Reads the whole tree."""

@@ -7,7 +7,7 @@ import jax
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxper.checks import require as _checks
+from jaxper.checks import require
 from jaxper.replay import equiprobable as uniform_state
 from jaxper.replay import shards as axis
 from jaxper.replay import state_checks as _check_state
@@ -49,7 +49,7 @@ class UniformReplay:
     view: View = Items()
 
     def __post_init__(self):
-        object.__setattr__(self, "capacity", _checks.count("capacity", self.capacity))
+        object.__setattr__(self, "capacity", require.count("capacity", self.capacity))
         views.check(self.view, self.capacity)
 
     def init(
@@ -122,8 +122,8 @@ class UniformReplay:
             `axis_name`.
         """
         _check_state.fits(UniformState, self, state)
-        key, batch_size = _checks.key(key), _checks.count("batch_size", batch_size)
-        return uniform_state.sample(self, state, key, batch_size, _checks.axis(axis_name))
+        key, batch_size = require.key(key), require.count("batch_size", batch_size)
+        return uniform_state.sample(self, state, key, batch_size, require.axis(axis_name))
 
     def update_priorities(
         self,
@@ -140,7 +140,7 @@ class UniformReplay:
     def get(self, state: UniformState, ids: ArrayLike) -> Any:
         """The items of these ids, leaves [B, ...]; of a stale id what its slot holds now."""
         _check_state.fits(UniformState, self, state)
-        return views.get(self, state, _checks.ids(ids))
+        return views.get(self, state, require.ids(ids))
 
     def reset_priorities(self, state: UniformState, priority: ArrayLike = 1.0) -> UniformState:
         """The state as it is; what concerns priorities is ignored."""
@@ -150,7 +150,7 @@ class UniformReplay:
     def size(self, state: UniformState, *, axis_name: axis.Name = None) -> Array:
         """Number of live items, those that can be drawn; int32 []. Over shards their sum."""
         _check_state.of_kind(UniformState, state)
-        return axis.count(uniform_state.size(state), _checks.axis(axis_name))
+        return axis.count(uniform_state.size(state), require.axis(axis_name))
 
     def probabilities(
         self, state: UniformState, ids: ArrayLike, *, axis_name: axis.Name = None
@@ -160,8 +160,8 @@ class UniformReplay:
         The ids are this shard's own; of `axis_name` see `sample`.
         """
         _check_state.fits(UniformState, self, state)
-        axis_name = _checks.axis(axis_name)
-        return uniform_state.probabilities(self, state, _checks.ids(ids), axis_name)
+        axis_name = require.axis(axis_name)
+        return uniform_state.probabilities(self, state, require.ids(ids), axis_name)
 
     def stats(self, state: UniformState) -> Stats:
         """Scalars for logging, as of a prioritized replay whose live leaves are all 1."""

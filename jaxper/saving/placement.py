@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec, Sharding
 
 from jaxper import sum_tree
-from jaxper.checks import require as _checks
+from jaxper.checks import require
 from jaxper.transfer import reshard
 from jaxper.transfer import rows as moves
 
@@ -60,7 +60,7 @@ class Layout(NamedTuple):
 
 def of(mesh: Mesh, axis_name: str, leading: tuple[int, ...]) -> Layout:
     """The layout of a state that was saved with these leading axes, on a mesh."""
-    _checks.mesh_axis(mesh, axis_name)
+    require.mesh_axis(mesh, axis_name)
     if len(leading) > 1:
         raise ValueError(
             f"a state with the leading axes {leading} is not one replay per shard; restore it "

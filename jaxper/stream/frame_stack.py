@@ -8,7 +8,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxper.checks import items as _check_items
-from jaxper.checks import require as _checks
+from jaxper.checks import require
 from jaxper.lowering import bits as _bits
 from jaxper.stream import stream
 from jaxper.stream.stream import Stream
@@ -73,9 +73,9 @@ def stack_frames(
     >>> stack_frames(stack, jnp.full(2, 5.0), False)[:, 0].tolist()
     [1.0, 1.0, 5.0]
     """
-    _checks.choice("padding", padding, PADDINGS)
-    stack_axis = _checks.integer("stack_axis", stack_axis)
-    first = _checks.boolean("first", first)
+    require.choice("padding", padding, PADDINGS)
+    stack_axis = require.integer("stack_axis", stack_axis)
+    first = require.boolean("first", first)
     _check_items.stack(stack, observation, first.shape, stack_axis)
 
     def push(old: Array, new: Array) -> Array:

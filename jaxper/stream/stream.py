@@ -20,7 +20,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxper.checks import items as _check_items
-from jaxper.checks import require as _checks
+from jaxper.checks import require
 from jaxper.lowering import gather as _reads
 from jaxper.lowering import in_place as _xla
 from jaxper.storage import records, ring
@@ -87,7 +87,7 @@ def check(
             f"one add takes at most capacity = {most * num_envs} steps, "
             f"got T * num_envs = {rows} * {num_envs}; add them in parts of up to {most} rows"
         )
-    return None, _checks.mask(mask, (rows, num_envs))
+    return None, require.mask(mask, (rows, num_envs))
 
 
 def read(stream: Stream, slots: Array, *fields: str) -> TimeStep:

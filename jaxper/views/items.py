@@ -15,7 +15,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxper.checks import items as _check_items
-from jaxper.checks import require as _checks
+from jaxper.checks import require
 from jaxper.storage import records, ring, rows
 from jaxper.storage.records import Records
 from jaxper.tree import levels
@@ -51,7 +51,7 @@ class Items:
 
     def init_discount(self, discount: ArrayLike | None) -> tuple[()]:
         """What the state holds: nothing."""
-        return _checks.no_discount(self, discount)
+        return require.no_discount(self, discount)
 
     def check(
         self, storage: Records, items: Any, priorities: ArrayLike | None, mask: ArrayLike | None
@@ -64,8 +64,8 @@ class Items:
                 f"one add takes at most capacity = {capacity} items, got {count}; add them in parts"
             )
         return (
-            None if priorities is None else _checks.priorities(priorities, count),
-            _checks.mask(mask, (count,)),
+            None if priorities is None else require.priorities(priorities, count),
+            require.mask(mask, (count,)),
         )
 
     def write(

@@ -9,7 +9,7 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxper.checks import require as _checks
+from jaxper.checks import require
 from jaxper.lowering.in_place import computed_once
 from jaxper.stream import episode_flags as flags
 from jaxper.stream import stream
@@ -65,9 +65,9 @@ class Sequences:
 
     def __post_init__(self):
         for name in ("num_envs", "length", "period"):
-            object.__setattr__(self, name, _checks.count(name, getattr(self, name)))
-        _checks.choice("boundaries", self.boundaries, BOUNDARIES)
-        _checks.choice("autoreset", self.autoreset, flags.AUTORESETS)
+            object.__setattr__(self, name, require.count(name, getattr(self, name)))
+        require.choice("boundaries", self.boundaries, BOUNDARIES)
+        require.choice("autoreset", self.autoreset, flags.AUTORESETS)
 
     @property
     def span(self) -> int:
@@ -81,7 +81,7 @@ class Sequences:
 
     def fit(self, capacity: int) -> None:
         """Refuses a ring that cannot hold this view."""
-        _checks.ring_fits(self, capacity, self.length, "length")
+        require.ring_fits(self, capacity, self.length, "length")
 
     def init(self, item: Any, capacity: int) -> Stream:
         """An empty stream; `item` is one step of one environment, a `TimeStep`."""
@@ -89,7 +89,7 @@ class Sequences:
 
     def init_discount(self, discount: ArrayLike | None) -> tuple[()]:
         """What the state holds: nothing."""
-        return _checks.no_discount(self, discount)
+        return require.no_discount(self, discount)
 
     check = staticmethod(stream.check)
     write = stream.write
@@ -167,10 +167,10 @@ def sequence_priority(td_errors: ArrayLike, mask: ArrayLike, eta: ArrayLike = 0.
 
     Source: Kapturowski et al. 2019 (R2D2), section 2.3.
     """
-    errors = jnp.abs(_checks.real("td_errors", td_errors).astype(jnp.float32))
-    mask = _checks.boolean("mask", mask)
-    eta = _checks.traceable("eta", eta, _checks.fraction)
-    _checks.same_shape("mask", mask, "td_errors", errors)
+    errors = jnp.abs(require.real("td_errors", td_errors).astype(jnp.float32))
+    mask = require.boolean("mask", mask)
+    eta = require.traceable("eta", eta, require.fraction)
+    require.same_shape("mask", mask, "td_errors", errors)
     if errors.ndim == 0:
         raise ValueError("td_errors must have shape [..., length], got ()")
     errors = jnp.where(mask, errors, 0)

@@ -10,7 +10,7 @@ from jax import Array
 from jax.typing import ArrayLike
 
 from jaxper.checks import items as _check_items
-from jaxper.checks import require as _checks
+from jaxper.checks import require
 from jaxper.storage import records
 from jaxper.stream import episode_flags as flags
 from jaxper.stream import frame_stack as frames
@@ -72,11 +72,11 @@ class Transitions:
 
     def __post_init__(self):
         for name in ("num_envs", "n_step", "frame_stack"):
-            object.__setattr__(self, name, _checks.count(name, getattr(self, name)))
-        object.__setattr__(self, "stack_axis", _checks.integer("stack_axis", self.stack_axis))
-        object.__setattr__(self, "discount", _checks.fraction("discount", self.discount))
-        _checks.choice("padding", self.padding, frames.PADDINGS)
-        _checks.choice("autoreset", self.autoreset, flags.AUTORESETS)
+            object.__setattr__(self, name, require.count(name, getattr(self, name)))
+        object.__setattr__(self, "stack_axis", require.integer("stack_axis", self.stack_axis))
+        object.__setattr__(self, "discount", require.fraction("discount", self.discount))
+        require.choice("padding", self.padding, frames.PADDINGS)
+        require.choice("autoreset", self.autoreset, flags.AUTORESETS)
 
     @property
     def span(self) -> int:
@@ -91,7 +91,7 @@ class Transitions:
     def fit(self, capacity: int) -> None:
         """Refuses a ring that cannot hold this view."""
         needed = self.n_step + self.frame_stack
-        _checks.ring_fits(self, capacity, needed, "n_step + frame_stack")
+        require.ring_fits(self, capacity, needed, "n_step + frame_stack")
 
     def init(self, item: Any, capacity: int) -> Stream:
         """An empty stream; `item` is one step of one environment, a `TimeStep`."""
@@ -106,7 +106,7 @@ class Transitions:
     def init_discount(self, discount: ArrayLike | None) -> Array:
         """What the state holds: `discount`, or the configured one."""
         discount = self.discount if discount is None else discount
-        return _checks.traceable("discount", discount, _checks.fraction)
+        return require.traceable("discount", discount, require.fraction)
 
     check = staticmethod(stream.check)
     write = stream.write
