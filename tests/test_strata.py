@@ -1,6 +1,7 @@
 """Where the draws of a batch fall."""
 
 import itertools
+from typing import get_args
 
 import jax
 import jax.numpy as jnp
@@ -101,7 +102,7 @@ def test_one_draw_from_each_slice(items, batch_size):
     assert (slices == strata.spread_order(batch_size)).all()
 
 
-@pytest.mark.parametrize("strategy", strata.STRATEGIES)
+@pytest.mark.parametrize("strategy", get_args(strata.Strategy))
 def test_places_are_finer_than_one_float32(strategy):
     """Of 2^26 equal parts all come up: their last four bits are uniform."""
     mass, fine = strata.draw(jax.random.key(0), 2**14, jnp.float32(2**26), strategy)
@@ -109,7 +110,7 @@ def test_places_are_finer_than_one_float32(strategy):
     assert stats.chisquare(np.bincount(parts.astype(int), minlength=16)).pvalue > 1e-4
 
 
-@pytest.mark.parametrize("strategy", strata.STRATEGIES)
+@pytest.mark.parametrize("strategy", get_args(strata.Strategy))
 @pytest.mark.parametrize("batch_size", [1, 3, 256])
 def test_masses_fill_the_total(strategy, batch_size):
     keys = jax.random.split(jax.random.key(1), 3000 // batch_size)

@@ -3,7 +3,7 @@
 import math
 import operator
 from collections.abc import Callable
-from typing import Any
+from typing import Any, get_args
 
 import jax
 import jax.numpy as jnp
@@ -39,10 +39,11 @@ def fraction(name: str, value: Any) -> float:
     return number
 
 
-def choice(name: str, value: Any, options: tuple[str, ...]) -> None:
-    """One of `options`."""
-    if not isinstance(value, str) or value not in options:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, options))}, got {value!r}")
+def choice(name: str, value: Any, options: Any) -> None:
+    """Requires one of the strings of `options`, a `Literal` type."""
+    allowed = get_args(options)
+    if not isinstance(value, str) or value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
 
 
 def scalar(name: str, value: ArrayLike) -> Array:

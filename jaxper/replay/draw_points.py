@@ -1,5 +1,7 @@
 """Where in the total the draws of a batch fall."""
 
+from typing import Literal
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -9,7 +11,7 @@ from jax.custom_batching import custom_vmap
 from jaxper.lowering import bits as _bits
 from jaxper.lowering.in_place import apart, known_late, varying_as
 
-STRATEGIES = ("stratified", "iid")
+Strategy = Literal["stratified", "iid"]
 ONE_WORD = 256  # slices from which on one random word is enough: then the total has 2^40 places
 
 

@@ -1,7 +1,7 @@
 """Proportional prioritized replay (Schaul et al. 2016, arXiv 1511.05952)."""
 
 import dataclasses
-from typing import Any
+from typing import Any, Literal
 
 import jax
 from jax import Array
@@ -19,7 +19,7 @@ from jaxper.stream import stream
 from jaxper.views import items as views
 from jaxper.views.items import Items, Sample, View
 
-NORMALIZERS = ("batch", "buffer", "none")
+Normalize = Literal["batch", "buffer", "none"]
 
 
 @jax.tree_util.register_static
@@ -60,16 +60,16 @@ class PrioritizedReplay:
     _: dataclasses.KW_ONLY
     alpha: float = 0.6
     epsilon: float = 1e-6
-    strategy: str = "stratified"
-    normalize: str = "batch"
+    strategy: strata.Strategy = "stratified"
+    normalize: Normalize = "batch"
     view: View = Items()
 
     def __post_init__(self):
         object.__setattr__(self, "capacity", require.count("capacity", self.capacity))
         object.__setattr__(self, "alpha", require.not_negative("alpha", self.alpha))
         object.__setattr__(self, "epsilon", require.not_negative("epsilon", self.epsilon))
-        require.choice("strategy", self.strategy, strata.STRATEGIES)
-        require.choice("normalize", self.normalize, NORMALIZERS)
+        require.choice("strategy", self.strategy, strata.Strategy)
+        require.choice("normalize", self.normalize, Normalize)
         views.check(self.view, self.capacity)
 
     def init(

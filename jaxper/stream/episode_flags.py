@@ -5,12 +5,14 @@ final observation (`autoreset="next_step"`). A *cut* step ended without terminat
 observation is not stored.
 """
 
+from typing import Literal
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-AUTORESETS = ("same_step", "next_step")
+Autoreset = Literal["same_step", "next_step"]
 
 TERMINATED = np.uint8(1)  # as given; of an ignored row it is never read
 TRUNCATED = np.uint8(2)  # as given, or set by a break; likewise

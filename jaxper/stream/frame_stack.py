@@ -1,6 +1,6 @@
 """Stacks of frames: the last few observations of one episode as one input."""
 
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,7 @@ from jaxper.lowering import bits as _bits
 from jaxper.stream import stream
 from jaxper.stream.stream import Stream
 
-PADDINGS = ("repeat", "zeros")
+Padding = Literal["repeat", "zeros"]
 
 
 def read(stored: Stream, slots: Array, since_first: Array, count: int, axis: int, pad: str) -> Any:
@@ -49,7 +49,7 @@ def stack_frames(
     first: ArrayLike,
     *,
     stack_axis: int = 0,
-    padding: str = "repeat",
+    padding: Padding = "repeat",
 ) -> Any:
     """The stack with the next observation: what an agent sees while it acts.
 
@@ -73,7 +73,7 @@ def stack_frames(
     >>> stack_frames(stack, jnp.full(2, 5.0), False)[:, 0].tolist()
     [1.0, 1.0, 5.0]
     """
-    require.choice("padding", padding, PADDINGS)
+    require.choice("padding", padding, Padding)
     stack_axis = require.integer("stack_axis", stack_axis)
     first = require.boolean("first", first)
     _check_items.stack(stack, observation, first.shape, stack_axis)

@@ -1,7 +1,7 @@
 """The view of a stream as sequences, for recurrent agents."""
 
 import dataclasses
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ from jaxper.stream import stream
 from jaxper.stream.stream import Stream
 from jaxper.stream.timestep import Sequence
 
-BOUNDARIES = ("stop", "cross")
+Boundaries = Literal["stop", "cross"]
 
 
 @jax.tree_util.register_static
@@ -60,14 +60,14 @@ class Sequences:
     num_envs: int
     length: int
     period: int = 1
-    boundaries: str = "stop"
-    autoreset: str = "same_step"
+    boundaries: Boundaries = "stop"
+    autoreset: flags.Autoreset = "same_step"
 
     def __post_init__(self):
         for name in ("num_envs", "length", "period"):
             object.__setattr__(self, name, require.count(name, getattr(self, name)))
-        require.choice("boundaries", self.boundaries, BOUNDARIES)
-        require.choice("autoreset", self.autoreset, flags.AUTORESETS)
+        require.choice("boundaries", self.boundaries, Boundaries)
+        require.choice("autoreset", self.autoreset, flags.Autoreset)
 
     @property
     def span(self) -> int:

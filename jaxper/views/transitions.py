@@ -67,16 +67,16 @@ class Transitions:
     discount: float = 0.99
     frame_stack: int = 1
     stack_axis: int = 0
-    padding: str = "repeat"
-    autoreset: str = "same_step"
+    padding: frames.Padding = "repeat"
+    autoreset: flags.Autoreset = "same_step"
 
     def __post_init__(self):
         for name in ("num_envs", "n_step", "frame_stack"):
             object.__setattr__(self, name, require.count(name, getattr(self, name)))
         object.__setattr__(self, "stack_axis", require.integer("stack_axis", self.stack_axis))
         object.__setattr__(self, "discount", require.fraction("discount", self.discount))
-        require.choice("padding", self.padding, frames.PADDINGS)
-        require.choice("autoreset", self.autoreset, flags.AUTORESETS)
+        require.choice("padding", self.padding, frames.Padding)
+        require.choice("autoreset", self.autoreset, flags.Autoreset)
 
     @property
     def span(self) -> int:
