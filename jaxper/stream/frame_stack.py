@@ -7,10 +7,9 @@ import jax.numpy as jnp
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxper.checks import items as _check_items
 from jaxper.checks import require
 from jaxper.lowering import bits as _bits
-from jaxper.stream import stream
+from jaxper.stream import checks, stream
 from jaxper.stream.stream import Stream
 
 Padding = Literal["repeat", "zeros"]
@@ -76,7 +75,7 @@ def stack_frames(
     require.choice("padding", padding, Padding)
     stack_axis = require.integer("stack_axis", stack_axis)
     first = require.boolean("first", first)
-    _check_items.stack(stack, observation, first.shape, stack_axis)
+    checks.check_stack(stack, observation, first.shape, stack_axis)
 
     def push(old: Array, new: Array) -> Array:
         axis = _axis(stack_axis, old.ndim, first.ndim)

@@ -19,12 +19,13 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxper.checks import items as _check_items
 from jaxper.checks import require
+from jaxper.checks.items import check_rows
 from jaxper.lowering import gather as _reads
 from jaxper.lowering import in_place as _xla
 from jaxper.storage import records, ring
 from jaxper.storage.records import Records
+from jaxper.stream import checks
 from jaxper.stream import episode_flags as flags
 from jaxper.stream.timestep import TimeStep
 from jaxper.tree import levels
@@ -45,7 +46,7 @@ class Stream(NamedTuple):
 
 def init(view: Transitions | Sequences, item: Any, capacity: int) -> Stream:
     """An empty stream of steps like `item`, a `TimeStep`."""
-    item = _check_items.time_step(item)
+    item = checks.check_time_step(item)
     shape = (capacity // view.num_envs, view.num_envs)
     return Stream(
         steps=records.init(_without_flags(item), *shape),
@@ -80,7 +81,7 @@ def check(
         )
     flag = jax.ShapeDtypeStruct(stream.flags.shape, jnp.bool_)
     expected = records.expected(stream.steps)._replace(terminated=flag, truncated=flag)
-    rows = _check_items.rows("steps", steps, expected, "T")
+    rows = check_rows("steps", steps, expected, "T")
     most, num_envs = stream.flags.shape
     if rows > most:
         raise ValueError(

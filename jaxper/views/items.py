@@ -14,8 +14,8 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxper.checks import items as _check_items
 from jaxper.checks import require
+from jaxper.checks.items import check_rows, item_spec
 from jaxper.storage import records, ring, rows
 from jaxper.storage.records import Records
 from jaxper.tree import levels
@@ -47,7 +47,7 @@ class Items:
 
     def init(self, item: Any, capacity: int) -> Records:
         """Empty storage."""
-        return records.init(_check_items.item_spec(item), capacity)
+        return records.init(item_spec(item), capacity)
 
     def init_discount(self, discount: ArrayLike | None) -> tuple[()]:
         """What the state holds: nothing."""
@@ -57,7 +57,7 @@ class Items:
         self, storage: Records, items: Any, priorities: ArrayLike | None, mask: ArrayLike | None
     ) -> tuple[Array | None, Array | None]:
         """Refuses what cannot be added; gives priorities, float32 [B], and mask, bool [B]."""
-        count = _check_items.rows("items", items, records.expected(storage), "B")
+        count = check_rows("items", items, records.expected(storage), "B")
         capacity = len(storage.words)
         if count > capacity:
             raise ValueError(

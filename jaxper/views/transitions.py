@@ -9,12 +9,11 @@ import numpy as np
 from jax import Array
 from jax.typing import ArrayLike
 
-from jaxper.checks import items as _check_items
 from jaxper.checks import require
 from jaxper.storage import records
+from jaxper.stream import checks, stream
 from jaxper.stream import episode_flags as flags
 from jaxper.stream import frame_stack as frames
-from jaxper.stream import stream
 from jaxper.stream.stream import Stream
 from jaxper.stream.timestep import TimeStep, Transition
 
@@ -100,7 +99,7 @@ class Transitions:
             observation = records.expected(empty.steps).observation
             for path, leaf in jax.tree_util.tree_leaves_with_path(observation):
                 name = jax.tree_util.keystr(path)
-                _check_items.axis_fits(self.stack_axis, leaf.ndim - 2, name)
+                checks.check_stack_axis(self.stack_axis, leaf.ndim - 2, name)
         return empty
 
     def init_discount(self, discount: ArrayLike | None) -> Array:
