@@ -14,13 +14,10 @@ from typing import TYPE_CHECKING, Any
 import jax
 from jax.sharding import Mesh
 
-from jaxper.replay import state_checks as _check_state
-from jaxper.saving import extra as _extra
-from jaxper.saving import manifest as _manifest
-from jaxper.saving import placement as _layout
-from jaxper.saving import store as _store
-from jaxper.saving import summary as _contents
-from jaxper.transfer import state_spec as _state_spec
+from jaxper.replay import state_checks
+from jaxper.saving import manifest, placement, store, summary
+from jaxper.saving.extra import read_extra, to_arrays, to_saved
+from jaxper.transfer import state_spec
 
 if TYPE_CHECKING:
     from jaxper.transfer.rows import Replay, State
@@ -87,16 +84,16 @@ def save_async(
     Returns:
       A handle whose `wait()` returns when the checkpoint is whole on disk.
     """
-    _check_state.whole(replay, state)
-    _check_state.readable((state, extra))
-    place, trees = _store.path(directory), {"state": _state_spec.named(state)}
+    state_checks.whole(replay, state)
+    state_checks.readable((state, extra))
+    path, trees = store.resolve(directory), {"state": state_spec.named(state)}
     if extra is not None:
-        extra = _extra.arrays(extra)
-        trees["extra"] = _extra.plain(extra)
+        extra = to_arrays(extra)
+        trees["extra"] = to_saved(extra)
     with _starting:
-        _wait_for(place)
-        manager = _store.write(place, _manifest.of(replay, state, extra), trees)
-        saving = _under_way[str(place)] = Saving(str(place), manager)
+        _wait_for(path)
+        manager = store.begin_write(path, manifest.describe(replay, state, extra), trees)
+        saving = _under_way[str(path)] = Saving(str(path), manager)
     return saving
 
 
@@ -141,27 +138,27 @@ def restore(
       ValueError: it is no checkpoint, one of another configuration or item (before any array is
         read), a damaged one, or the numbers of shards do not divide.
     """
-    place = _store.path(directory)
-    _wait_for(place)
-    place = _store.latest(place)
-    manifest = _store.manifest(place)
-    _manifest.check_format(place.directory, manifest)
-    leading = tuple(manifest["leading"])
-    layout = None if mesh is None else _layout.of(mesh, axis_name, leading)
+    path = store.resolve(directory)
+    _wait_for(path)
+    place = store.find_latest(path)
+    saved = store.read_manifest(place)
+    manifest.check_format(place.directory, saved)
+    leading = tuple(saved["leading"])
+    layout = None if mesh is None else placement.plan_layout(mesh, axis_name, leading)
     changes = layout is not None and layout.saved != layout.shards
-    _manifest.check(place.directory, manifest, replay, item, any_capacity=changes)
-    _manifest.check_extra(place.directory, manifest, extra)
-    saved = _manifest.saved_replay(manifest, replay)
-    spec = _state_spec.spec(saved, item, leading)
-    _manifest.check_state(place.directory, manifest, spec)
-    state = _read(place, spec, layout)
+    manifest.check_replay(place.directory, saved, replay, item, any_capacity=changes)
+    manifest.check_extra(place.directory, saved, extra)
+    saved_replay = manifest.restore_replay(saved, replay)
+    spec = state_spec.spec(saved_replay, item, leading)
+    manifest.check_state(place.directory, saved, spec)
+    state = _read_state(place, spec, layout)
     if layout is not None and changes:
-        state, dropped, live = _layout.resharded(layout, saved, replay, state)
+        state, dropped, live = placement.redistribute(layout, saved_replay, replay, state)
         if dropped:
             warnings.warn(Dropped(dropped, live, layout.shards, replay.capacity), stacklevel=2)
-    state = _layout.normalised(replay, state)
-    state = state if layout is None else jax.device_put(state, layout.target)
-    return state if extra is None else (state, _extra.read(place, extra, mesh))
+    state = placement.add_or_drop_minima(replay, state)
+    state = state if layout is None else jax.device_put(state, layout.state_sharding)
+    return state if extra is None else (state, read_extra(place, extra, mesh))
 
 
 class Dropped(UserWarning):
@@ -175,7 +172,7 @@ class Dropped(UserWarning):
         self.dropped, self.live = dropped, live
 
 
-def _wait_for(directory: _store.epath.Path) -> None:
+def _wait_for(directory: store.epath.Path) -> None:
     """Until what this process saves there is whole."""
     if str(directory) in _under_way:
         _under_way[str(directory)].wait()
@@ -191,14 +188,16 @@ def _finish() -> None:
 threading._register_atexit(_finish)  # type: ignore[attr-defined]
 
 
-def _read(place: _store.Place, spec: State, layout: _layout.Layout | None) -> State:
+def _read_state(place: store.Place, spec: State, layout: placement.Layout | None) -> State:
     """The saved state; on a mesh with its shards where they are needed."""
-    sharding = _store.here() if layout is None else layout.source(spec.next_id.ndim)
+    sharding = (
+        store.default_sharding() if layout is None else layout.read_sharding(spec.next_id.ndim)
+    )
     wanted = {
         name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
-        for name, leaf in _state_spec.named(spec).items()
+        for name, leaf in state_spec.named(spec).items()
     }
-    found = _store.read(place, "state", wanted)
+    found = store.read_arrays(place, "state", wanted)
     state = jax.tree.unflatten(jax.tree.structure(spec), list(found.values()))
     if layout is None or spec.next_id.ndim:
         return state
@@ -214,7 +213,7 @@ def main() -> None:
     directory = parser.parse_args().directory
     jax.config.update("jax_platforms", "cpu")  # nothing is computed: leave a GPU to who uses it
     try:
-        print(_contents.table(_store.latest(_store.path(directory))))
+        print(summary.make_table(store.find_latest(store.resolve(directory))))
     except ValueError as error:
         parser.exit(2, f"{error}\n")
 

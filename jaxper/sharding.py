@@ -59,10 +59,10 @@ def per_device(make: Callable[[jax.Array], Any], mesh: Mesh, *, axis_name: str =
     """
 
     def build() -> Any:
-        return _stacked(make(jax.lax.axis_index(axis_name)))
+        return _add_shard_axis(make(jax.lax.axis_index(axis_name)))
 
     require.mesh_axis(mesh, axis_name)
-    return jax.jit(_on_each(build, mesh, (), PartitionSpec(axis_name)))()
+    return jax.jit(_map_shards(build, mesh, (), PartitionSpec(axis_name)))()
 
 
 def replicated(tree: Any, mesh: Mesh) -> Any:
@@ -113,11 +113,11 @@ def data_parallel(step: Callable[..., Any], mesh: Mesh, *, axis_name: str = "dat
 
     def on_one(shared: Any, local: Any, inputs: tuple[Any, ...]) -> tuple[Any, Any, Any]:
         shared, local, outputs = step(shared, jax.tree.map(lambda leaf: leaf[0], local), *inputs)
-        return shared, _stacked(local), outputs
+        return shared, _add_shard_axis(local), outputs
 
     require.mesh_axis(mesh, axis_name)
     alike, own = PartitionSpec(), PartitionSpec(axis_name)
-    on_all = _on_each(on_one, mesh, (alike, own, alike), (alike, own, alike))
+    on_all = _map_shards(on_one, mesh, (alike, own, alike), (alike, own, alike))
 
     @partial(jax.jit, donate_argnums=(0, 1))
     def compiled(shared: Any, local: Any, *inputs: Any) -> tuple[Any, Any, Any]:
@@ -127,14 +127,14 @@ def data_parallel(step: Callable[..., Any], mesh: Mesh, *, axis_name: str = "dat
     return compiled
 
 
-def _on_each(function: Callable[..., Any], mesh: Mesh, in_specs: Any, out_specs: Any) -> Any:
+def _map_shards(function: Callable[..., Any], mesh: Mesh, in_specs: Any, out_specs: Any) -> Any:
     """`function` on every device. Unchecked, a gradient is that of one shard, as under `vmap`."""
     return jax.shard_map(
         function, mesh=mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False
     )
 
 
-def _stacked(tree: Any) -> Any:
+def _add_shard_axis(tree: Any) -> Any:
     return jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], tree)
 
 

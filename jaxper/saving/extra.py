@@ -8,20 +8,20 @@ import numpy as np
 from jax import Array
 from jax.sharding import Mesh, NamedSharding, PartitionSpec, Sharding
 
-from jaxper.saving import store as _store
-from jaxper.transfer import state_spec as _state_spec
+from jaxper.saving import store
+from jaxper.transfer import state_spec
 
 
-def arrays(tree: Any) -> Any:
+def to_arrays(tree: Any) -> Any:
     """The pytree as arrays of JAX; 64-bit floats become 32-bit ones, as everywhere in it.
 
     Raises:
       ValueError: a leaf is no array, or its integers do not fit.
     """
-    return jax.tree_util.tree_map_with_path(_array, tree)
+    return jax.tree_util.tree_map_with_path(_to_array, tree)
 
 
-def _array(path: Any, leaf: Any) -> Array:
+def _to_array(path: Any, leaf: Any) -> Array:
     if isinstance(leaf, jax.Array):
         return leaf
     try:
@@ -36,34 +36,36 @@ def _array(path: Any, leaf: Any) -> Array:
     return array
 
 
-def plain(tree: Any) -> dict[str, Array | np.ndarray]:
+def to_saved(tree: Any) -> dict[str, Array | np.ndarray]:
     """Arrays by their path."""
-    return {name: _everyones(_words(leaf)) for name, leaf in _state_spec.named(tree).items()}
+    return {
+        name: _process_local(_unwrap_key(leaf)) for name, leaf in state_spec.named(tree).items()
+    }
 
 
-def read(place: _store.Place, like: Any, mesh: Mesh | None) -> Any:
+def read_extra(place: store.Place, like: Any, mesh: Mesh | None) -> Any:
     """What was saved, with each array to where the one in `like` is; else to the whole mesh."""
-    leaves = _state_spec.named(like)
-    specs = {name: _spec(leaf, mesh) for name, leaf in leaves.items()}
-    found = _store.read(place, "extra", specs)
-    arrays = [_as_given(found[name], leaf) for name, leaf in leaves.items()]
+    leaves = state_spec.named(like)
+    specs = {name: _saved_spec(leaf, mesh) for name, leaf in leaves.items()}
+    found = store.read_arrays(place, "extra", specs)
+    arrays = [_restore_keys(found[name], leaf) for name, leaf in leaves.items()]
     return jax.tree.unflatten(jax.tree.structure(like), arrays)
 
 
-def _spec(leaf: Any, mesh: Mesh | None) -> jax.ShapeDtypeStruct:
-    words = jax.eval_shape(_words, leaf)
-    return jax.ShapeDtypeStruct(words.shape, words.dtype, sharding=_sharding(leaf, mesh))
+def _saved_spec(leaf: Any, mesh: Mesh | None) -> jax.ShapeDtypeStruct:
+    words = jax.eval_shape(_unwrap_key, leaf)
+    return jax.ShapeDtypeStruct(words.shape, words.dtype, sharding=_target_sharding(leaf, mesh))
 
 
-def _sharding(leaf: Any, mesh: Mesh | None) -> Sharding:
+def _target_sharding(leaf: Any, mesh: Mesh | None) -> Sharding:
     """Where it is to be; a leaf that was put nowhere goes to the whole mesh."""
     sharding = getattr(leaf, "sharding", None)
     if sharding is None or not getattr(leaf, "committed", True):
-        return _store.here() if mesh is None else NamedSharding(mesh, PartitionSpec())
+        return store.default_sharding() if mesh is None else NamedSharding(mesh, PartitionSpec())
     return sharding
 
 
-def _everyones(array: Array) -> Array | np.ndarray:
+def _process_local(array: Array) -> Array | np.ndarray:
     """The array; of several processes that hold one each, with equal values, their value."""
     own = jax.process_count() > 1 and array.is_fully_addressable
     return np.asarray(array) if own else array
@@ -73,11 +75,11 @@ def _is_key(leaf: Any) -> bool:
     return jnp.issubdtype(jax.eval_shape(lambda x: x, leaf).dtype, jax.dtypes.prng_key)
 
 
-def _words(leaf: Any) -> Any:
+def _unwrap_key(leaf: Any) -> Any:
     return jax.random.key_data(leaf) if _is_key(leaf) else leaf
 
 
-def _as_given(words: Array, leaf: Any) -> Array:
+def _restore_keys(words: Array, leaf: Any) -> Array:
     """Random keys again where `leaf` is one."""
     if not _is_key(leaf):
         return words

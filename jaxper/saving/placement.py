@@ -15,13 +15,12 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec, Sharding
 
 from jaxper import sum_tree
 from jaxper.checks import require
-from jaxper.transfer import reshard
-from jaxper.transfer import rows as moves
+from jaxper.transfer import reshard, rows
 
 if TYPE_CHECKING:
     from jaxper.transfer.rows import Replay, State
 
-PART = "jaxper.part"  # axis of the devices of a group
+PART_AXIS = "jaxper.part"  # axis of the devices of a group
 
 
 class Layout(NamedTuple):
@@ -38,27 +37,27 @@ class Layout(NamedTuple):
         return min(self.saved, self.shards)
 
     @property
-    def split(self) -> Mesh:
+    def grouped_mesh(self) -> Mesh:
         """The mesh with its axis as two: of the groups, and within them."""
         at = self.mesh.axis_names.index(self.axis_name)
         before, after = self.mesh.devices.shape[:at], self.mesh.devices.shape[at + 1 :]
         devices = self.mesh.devices.reshape(*before, self.groups, -1, *after)
         names = self.mesh.axis_names
-        return Mesh(devices, (*names[: at + 1], PART, *names[at + 1 :]))
+        return Mesh(devices, (*names[: at + 1], PART_AXIS, *names[at + 1 :]))
 
-    def source(self, axes: int) -> Sharding:
+    def read_sharding(self, axes: int) -> Sharding:
         """Of what was saved with 0 or 1 leading axes: each shard to the devices that need it."""
         if axes and self.saved == self.shards:
-            return self.target
-        return NamedSharding(self.split, PartitionSpec(*[self.axis_name] * axes))
+            return self.state_sharding
+        return NamedSharding(self.grouped_mesh, PartitionSpec(*[self.axis_name] * axes))
 
     @property
-    def target(self) -> Sharding:
+    def state_sharding(self) -> Sharding:
         """Of the state: one shard per device."""
         return NamedSharding(self.mesh, PartitionSpec(self.axis_name))
 
 
-def of(mesh: Mesh, axis_name: str, leading: tuple[int, ...]) -> Layout:
+def plan_layout(mesh: Mesh, axis_name: str, leading: tuple[int, ...]) -> Layout:
     """The layout of a state that was saved with these leading axes, on a mesh."""
     require.mesh_axis(mesh, axis_name)
     if len(leading) > 1:
@@ -75,35 +74,35 @@ def of(mesh: Mesh, axis_name: str, leading: tuple[int, ...]) -> Layout:
     return Layout(mesh, axis_name, saved, shards)
 
 
-def resharded(layout: Layout, old: Replay, new: Replay, states: State) -> tuple[State, int, int]:
+def redistribute(layout: Layout, old: Replay, new: Replay, states: State) -> tuple[State, int, int]:
     """The state of `new` on the mesh, how many live items it lost, and how many there were.
 
     Args:
       layout: where to.
       old: the replay of the states; it differs in nothing but the capacity.
       new: the replay of the result.
-      states: leaves [saved, ...], read to `layout.source`.
+      states: leaves [saved, ...], read to `layout.read_sharding`.
     """
     parts = layout.shards // layout.groups
     spec = PartitionSpec(layout.axis_name)
 
     def local(states: State) -> State:
-        part = jax.lax.axis_index(PART)
+        part = jax.lax.axis_index(PART_AXIS)
         state = reshard.resharded(old, new, states, part, parts)
         return jax.tree.map(lambda leaf: leaf[None], state)
 
-    out = PartitionSpec((layout.axis_name, PART))
+    out = PartitionSpec((layout.axis_name, PART_AXIS))
     everywhere = jax.shard_map(
-        local, mesh=layout.split, in_specs=spec, out_specs=out, check_vma=False
+        local, mesh=layout.grouped_mesh, in_specs=spec, out_specs=out, check_vma=False
     )
     state = jax.jit(everywhere)(states)
-    before, after = _live(states), _live(state)
+    before, after = _count_live(states), _count_live(state)
     return state, before - after, before
 
 
-def normalised(replay: Replay, state: State) -> State:
+def add_or_drop_minima(replay: Replay, state: State) -> State:
     """The state with the levels in its tree that the replay's `normalize` asks for."""
-    minimum = moves.keeps_minimum(replay)
+    minimum = rows.keeps_minimum(replay)
     if state.tree == () or minimum == (state.tree.minima is not None):
         return state
 
@@ -115,6 +114,6 @@ def normalised(replay: Replay, state: State) -> State:
     return state._replace(tree=jax.jit(rebuilt)(state.tree.leaves))
 
 
-def _live(states: State) -> int:
+def _count_live(states: State) -> int:
     """Live items of all shards."""
-    return int(jnp.sum(moves.size(states), dtype=jnp.uint32))
+    return int(jnp.sum(rows.size(states), dtype=jnp.uint32))

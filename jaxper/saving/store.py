@@ -37,18 +37,18 @@ class Place(NamedTuple):
         return self.directory / f"{PREFIX}_{self.step}"
 
 
-def path(directory: str | os.PathLike) -> epath.Path:
+def resolve(directory: str | os.PathLike) -> epath.Path:
     """The directory, absolute, `~` resolved."""
     return epath.Path(directory).expanduser().resolve()
 
 
-def latest(directory: epath.Path) -> Place:
+def find_latest(directory: epath.Path) -> Place:
     """The newest whole checkpoint in a directory."""
     if not directory.exists():
         raise ValueError(f"{directory} is not a checkpoint: there is no such directory")
     if not directory.is_dir():
         raise ValueError(f"{directory} is not a checkpoint: it is a file, not a directory")
-    with _manager(directory, create=False) as manager:
+    with _open_manager(directory, create=False) as manager:
         step = manager.latest_step()
     if step is None:
         raise ValueError(
@@ -58,12 +58,12 @@ def latest(directory: epath.Path) -> Place:
     return Place(directory, step)
 
 
-def write(directory: epath.Path, manifest: Any, trees: dict[str, dict[str, Array]]) -> Any:
+def begin_write(directory: epath.Path, manifest: Any, trees: dict[str, dict[str, Array]]) -> Any:
     """Begins to write; gives the Orbax manager to wait for. All arrays have been read by then."""
     if directory.exists() and not directory.is_dir():
         raise ValueError(f"cannot save to {directory}: it is a file, not a directory")
-    manager = _manager(directory, create=True)
-    stored = {name: _stored(tree) for name, tree in trees.items()}
+    manager = _open_manager(directory, create=True)
+    stored = {name: _drop_empty(tree) for name, tree in trees.items()}
     arrays = {name: ocp.args.PyTreeSave(tree) for name, tree in stored.items() if tree}
     step = (manager.latest_step() or 0) + 1
     args = ocp.args.Composite(manifest=ocp.args.JsonSave(manifest), **arrays)
@@ -75,30 +75,30 @@ def write(directory: epath.Path, manifest: Any, trees: dict[str, dict[str, Array
     return manager
 
 
-def manifest(place: Place) -> dict[str, Any]:
+def read_manifest(place: Place) -> dict[str, Any]:
     """What `write` was given as such."""
     args = ocp.args.Composite(manifest=ocp.args.JsonRestore())
-    found = _restored(place, args)["manifest"]
+    found = _restore(place, args)["manifest"]
     if not isinstance(found, dict) or "format" not in found:
         raise ValueError(f"{place.folder} is not a checkpoint of jaxper: its manifest says nothing")
     return found
 
 
-def read(place: Place, name: str, specs: dict[str, jax.ShapeDtypeStruct]) -> dict[str, Any]:
+def read_arrays(place: Place, name: str, specs: dict[str, jax.ShapeDtypeStruct]) -> dict[str, Any]:
     """Arrays of one of the trees, where the specs' shardings want them; without one on the host.
 
     No others are read.
     """
-    wanted = _stored(specs)
-    empty = {name: _empty(spec) for name, spec in specs.items()}
+    wanted = _drop_empty(specs)
+    empty = {name: _empty_array(spec) for name, spec in specs.items()}
     if wanted:
         restore_args = {key: _restore_args(spec) for key, spec in wanted.items()}
         args = ocp.args.PyTreeRestore(wanted, restore_args, partial_restore=True)
-        empty |= _restored(place, ocp.args.Composite(**{name: args}))[name]
+        empty |= _restore(place, ocp.args.Composite(**{name: args}))[name]
     return empty
 
 
-def here() -> Sharding:
+def default_sharding() -> Sharding:
     """The default device."""
     return jnp.zeros(()).sharding
 
@@ -108,17 +108,17 @@ def nbytes(path: epath.Path) -> int:
     return sum(map(nbytes, path.iterdir())) if path.is_dir() else path.stat().length
 
 
-def _manager(directory: epath.Path, create: bool) -> ocp.CheckpointManager:
+def _open_manager(directory: epath.Path, create: bool) -> ocp.CheckpointManager:
     options = ocp.CheckpointManagerOptions(step_prefix=PREFIX, max_to_keep=1, create=create)
     return ocp.CheckpointManager(directory, options=options)
 
 
-def _stored(tree: dict[str, Any]) -> dict[str, Any]:
+def _drop_empty(tree: dict[str, Any]) -> dict[str, Any]:
     """Those that are stored: Orbax takes no array without elements."""
     return {name: leaf for name, leaf in tree.items() if leaf.size}
 
 
-def _empty(spec: jax.ShapeDtypeStruct) -> Any:
+def _empty_array(spec: jax.ShapeDtypeStruct) -> Any:
     zeros = np.zeros(spec.shape, spec.dtype)
     return zeros if spec.sharding is None else jax.device_put(zeros, spec.sharding)
 
@@ -131,10 +131,10 @@ def _restore_args(spec: jax.ShapeDtypeStruct) -> ocp.RestoreArgs:
     )
 
 
-def _restored(place: Place, args: ocp.args.Composite) -> Any:
+def _restore(place: Place, args: ocp.args.Composite) -> Any:
     """What Orbax reads; one clear error where it cannot."""
     try:
-        with _manager(place.directory, create=False) as manager:
+        with _open_manager(place.directory, create=False) as manager:
             return manager.restore(place.step, args=args)
     except Exception as error:
         reason = str(error).strip().split("\n")[0][:200]
