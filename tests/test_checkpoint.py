@@ -25,6 +25,7 @@ from jaxper import (
     TimeStep,
     Transitions,
     UniformReplay,
+    __version__,
     checkpoint,
     resize,
     sharding,
@@ -411,6 +412,7 @@ def test_what_is_no_checkpoint_is_named(tmp_path):
 
 def test_a_format_from_the_future_is_refused(saved, tmp_path, monkeypatch):
     replay, state = small()
+    assert __version__ == checkpoint.manifest.VERSION
     monkeypatch.setattr(checkpoint.manifest, "FORMAT", checkpoint.manifest.FORMAT + 1)
     checkpoint.save(tmp_path, replay, state)
     monkeypatch.undo()

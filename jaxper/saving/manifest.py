@@ -1,11 +1,11 @@
-"""What a checkpoint says of itself, so that it is not restored as something else."""
+"""The manifest: a description saved with each checkpoint, and the checks against it on restore."""
 
 from __future__ import annotations
 
 import dataclasses
+import importlib.metadata
 from typing import TYPE_CHECKING, Any
 
-import jaxper
 from jaxper.checks import items
 from jaxper.transfer import state_spec
 
@@ -13,14 +13,16 @@ if TYPE_CHECKING:
     from jaxper.transfer.rows import Replay, State
 
 FORMAT = 2
-FREE = ("alpha", "epsilon", "strategy", "normalize")  # may differ: not what the arrays mean
+VERSION = importlib.metadata.version("jaxper")
+# Fields of a replay that may differ on restore, since they do not change the meaning of the arrays.
+FREE = ("alpha", "epsilon", "strategy", "normalize")
 
 
 def describe(replay: Replay, state: State, extra: Any) -> dict[str, Any]:
-    """The manifest of what is saved, as JSON holds it."""
+    """Returns the manifest of a state and its extra, in types that JSON has."""
     return {
         "format": FORMAT,
-        "jaxper": jaxper.__version__,
+        "jaxper": VERSION,
         "replay": _config_fields(replay),
         "item": state_spec.leaves(state_spec.item_of(state)),
         "leading": list(state.next_id.shape),
@@ -30,10 +32,10 @@ def describe(replay: Replay, state: State, extra: Any) -> dict[str, Any]:
 
 
 def check_format(directory: Any, manifest: dict[str, Any]) -> None:
-    """Refuses what another version wrote in a way that this one does not know."""
+    """Refuses a checkpoint whose format this version of jaxper cannot read."""
     if manifest["format"] != FORMAT:
         raise ValueError(
-            f"{directory} has format {manifest['format']}, this jaxper ({jaxper.__version__}) "
+            f"{directory} has format {manifest['format']}, this jaxper ({VERSION}) "
             f"reads format {FORMAT}; restore it with jaxper {manifest['jaxper']}"
         )
 
@@ -41,7 +43,15 @@ def check_format(directory: Any, manifest: dict[str, Any]) -> None:
 def check_replay(
     directory: Any, manifest: dict[str, Any], replay: Replay, item: Any, any_capacity: bool
 ) -> None:
-    """Refuses to restore as another replay, naming each difference."""
+    """Refuses to restore under another replay or item; the error names each difference.
+
+    Args:
+      directory: the directory of the checkpoint, for the error.
+      manifest: the saved manifest.
+      replay: the replay to restore with.
+      item: arrays or `jax.ShapeDtypeStruct`s of one item.
+      any_capacity: whether the capacity may differ.
+    """
     free = (*FREE, "capacity") if any_capacity else FREE
     saved, given = manifest["replay"], _config_fields(replay)
     common = [name for name in saved if name in given and name not in free]
@@ -63,19 +73,19 @@ def check_replay(
 
 
 def check_state(directory: Any, manifest: dict[str, Any], expected: Any) -> None:
-    """Refuses arrays of other names, dtypes or shapes than those of the state `expected`."""
+    """Refuses a state whose arrays have other names, dtypes or shapes than those of `expected`."""
     _refuse_differences(
         directory, state_spec.differences("state", manifest["state"], _array_specs(expected))
     )
 
 
 def _array_specs(state: Any) -> dict[str, list[Any]]:
-    """Dtype and shape of each array of a state by its name, as JSON holds them."""
+    """The dtype and shape of each array of a state under its name, in types that JSON has."""
     return {name: [str(x.dtype), list(x.shape)] for name, x in state_spec.named(state).items()}
 
 
 def check_extra(directory: Any, manifest: dict[str, Any], extra: Any) -> None:
-    """Refuses what was saved as `extra` of another structure, shape or dtype."""
+    """Refuses an `extra` of another structure, shape or dtype than the saved one."""
     if extra is None:
         return
     if manifest["extra"] is None:
@@ -86,13 +96,13 @@ def check_extra(directory: Any, manifest: dict[str, Any], extra: Any) -> None:
 
 
 def restore_replay(manifest: dict[str, Any], replay: Replay) -> Replay:
-    """The replay as it was where that sets the state's layout; `check` has passed."""
+    """Returns `replay` with the saved capacity and normalize, which set the shapes of a state."""
     names = [name for name in ("capacity", "normalize") if hasattr(replay, name)]
     return dataclasses.replace(replay, **{name: manifest["replay"][name] for name in names})
 
 
 def _config_fields(config: Any) -> dict[str, Any]:
-    """Class and fields of a configuration, those of its view after it."""
+    """The class and fields of a configuration; fields of its view are named `view.field`."""
     fields: dict[str, Any] = {"class": type(config).__name__}
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
