@@ -1,4 +1,4 @@
-"""What is saved beside a state: a pytree of arrays, with random keys as the words they hold."""
+"""The pytree of arrays that is saved beside a state; random keys are saved as their uint32 data."""
 
 from typing import Any
 
@@ -13,10 +13,10 @@ from jaxper.transfer import state_spec
 
 
 def to_arrays(tree: Any) -> Any:
-    """The pytree as arrays of JAX; 64-bit floats become 32-bit ones, as everywhere in it.
+    """Converts each array of a pytree to JAX, which makes float64 float32 unless x64 is enabled.
 
     Raises:
-      ValueError: a leaf is no array, or its integers do not fit.
+      ValueError: something in it is no array, or its integers do not fit the dtype in JAX.
     """
     return jax.tree_util.tree_map_with_path(_to_array, tree)
 
@@ -31,20 +31,30 @@ def _to_array(path: Any, leaf: Any) -> Array:
     except (TypeError, OverflowError) as error:
         raise ValueError(
             f"extra{jax.tree_util.keystr(path)} must be an array, got {leaf!r} ({error}); write a "
-            f"pytree of arrays, of integers of more than 32 bits with jax_enable_x64"
+            f"pytree of arrays, and enable jax_enable_x64 for integers of more than 32 bits"
         ) from error
     return array
 
 
 def to_saved(tree: Any) -> dict[str, Array | np.ndarray]:
-    """Arrays by their path."""
+    """Converts a pytree to the arrays that are saved, each under its path."""
     return {
         name: _process_local(_unwrap_key(leaf)) for name, leaf in state_spec.named(tree).items()
     }
 
 
 def read_extra(place: store.Place, like: Any, mesh: Mesh | None) -> Any:
-    """What was saved, with each array to where the one in `like` is; else to the whole mesh."""
+    """Reads the pytree that was saved.
+
+    Args:
+      place: the checkpoint.
+      like: arrays or `jax.ShapeDtypeStruct`s of the structure, shapes and dtypes that were saved.
+      mesh: the devices for arrays of `like` without a placement of their own; the default device
+        if it is None.
+
+    Returns:
+      The pytree, each array on the devices of the one in `like`.
+    """
     leaves = state_spec.named(like)
     specs = {name: _saved_spec(leaf, mesh) for name, leaf in leaves.items()}
     found = store.read_arrays(place, "extra", specs)
@@ -58,7 +68,7 @@ def _saved_spec(leaf: Any, mesh: Mesh | None) -> jax.ShapeDtypeStruct:
 
 
 def _target_sharding(leaf: Any, mesh: Mesh | None) -> Sharding:
-    """Where it is to be; a leaf that was put nowhere goes to the whole mesh."""
+    """The sharding of `leaf`, or a copy per device of the mesh if it was placed nowhere."""
     sharding = getattr(leaf, "sharding", None)
     if sharding is None or not getattr(leaf, "committed", True):
         return store.default_sharding() if mesh is None else NamedSharding(mesh, PartitionSpec())
@@ -66,7 +76,7 @@ def _target_sharding(leaf: Any, mesh: Mesh | None) -> Sharding:
 
 
 def _process_local(array: Array) -> Array | np.ndarray:
-    """The array; of several processes that hold one each, with equal values, their value."""
+    """The array; with several processes this one's copy as NumPy, as all hold the same values."""
     own = jax.process_count() > 1 and array.is_fully_addressable
     return np.asarray(array) if own else array
 
@@ -80,9 +90,10 @@ def _unwrap_key(leaf: Any) -> Any:
 
 
 def _restore_keys(words: Array, leaf: Any) -> Array:
-    """Random keys again where `leaf` is one."""
+    """Wraps the saved words as random keys if `leaf` holds keys."""
     if not _is_key(leaf):
         return words
-    implementation = []  # an array tells it, a shape does not
+    # `key_impl` accepts an array but no `ShapeDtypeStruct`, so it is called while tracing.
+    implementation = []
     jax.eval_shape(lambda key: implementation.append(jax.random.key_impl(key)), leaf)
     return jax.random.wrap_key_data(words, impl=implementation[0])

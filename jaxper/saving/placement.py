@@ -1,8 +1,8 @@
-"""How a restored state lies on the devices, and how the shards of a saved one come there.
+"""The devices of a restored state, and which saved shards each of them reads.
 
-Of M saved shards and N devices one number divides the other. The mesh is taken as one of min(M, N)
-groups of devices: each group reads M / min(M, N) shards, and the devices of a group share them.
-Then each device makes its own state of what it has read, without a word to the others.
+M shards were saved and the mesh has N devices for them; one number must divide the other. The
+devices form G = min(M, N) groups of N / G. Each group reads M / G shards, and every device of the
+group has all of them. Each device then builds its own state from them, without communication.
 """
 
 from __future__ import annotations
@@ -20,25 +20,33 @@ from jaxper.transfer import reshard, rows
 if TYPE_CHECKING:
     from jaxper.transfer.rows import Replay, State
 
-PART_AXIS = "jaxper.part"  # axis of the devices of a group
+# The mesh axis within a group, on which each device is one part.
+PART_AXIS = "jaxper.part"
 
 
 class Layout(NamedTuple):
-    """Where a state goes."""
+    """The mesh of a restored state, and how many shards there were and will be.
+
+    Attributes:
+      mesh: the devices.
+      axis_name: the axis of the mesh with one shard per device.
+      saved: the number of shards in the checkpoint.
+      shards: the number of shards of the restored state.
+    """
 
     mesh: Mesh
-    axis_name: str  # of the devices with a shard each
-    saved: int  # number of shards in the checkpoint
-    shards: int  # number of shards wanted
+    axis_name: str
+    saved: int
+    shards: int
 
     @property
     def groups(self) -> int:
-        """Groups of devices that read the same."""
+        """The number of groups; the devices of a group read the same shards."""
         return min(self.saved, self.shards)
 
     @property
     def grouped_mesh(self) -> Mesh:
-        """The mesh with its axis as two: of the groups, and within them."""
+        """The mesh with the axis of shards split in two: the groups, and the parts of a group."""
         at = self.mesh.axis_names.index(self.axis_name)
         before, after = self.mesh.devices.shape[:at], self.mesh.devices.shape[at + 1 :]
         devices = self.mesh.devices.reshape(*before, self.groups, -1, *after)
@@ -46,19 +54,29 @@ class Layout(NamedTuple):
         return Mesh(devices, (*names[: at + 1], PART_AXIS, *names[at + 1 :]))
 
     def read_sharding(self, axes: int) -> Sharding:
-        """Of what was saved with 0 or 1 leading axes: each shard to the devices that need it."""
+        """The sharding with which to read a saved state.
+
+        Args:
+          axes: the number of leading axes of the state. With 0 every device reads all of it, with
+            1 each group of devices reads its shards.
+        """
         if axes and self.saved == self.shards:
             return self.state_sharding
         return NamedSharding(self.grouped_mesh, PartitionSpec(*[self.axis_name] * axes))
 
     @property
     def state_sharding(self) -> Sharding:
-        """Of the state: one shard per device."""
+        """The sharding of the restored state: one shard per device."""
         return NamedSharding(self.mesh, PartitionSpec(self.axis_name))
 
 
 def plan_layout(mesh: Mesh, axis_name: str, leading: tuple[int, ...]) -> Layout:
-    """The layout of a state that was saved with these leading axes, on a mesh."""
+    """Plans how a state that was saved with these leading axes is restored on a mesh.
+
+    Raises:
+      ValueError: the mesh has no such axis, there is more than one leading axis, or neither number
+        of shards divides the other.
+    """
     require.mesh_axis(mesh, axis_name)
     if len(leading) > 1:
         raise ValueError(
@@ -75,45 +93,49 @@ def plan_layout(mesh: Mesh, axis_name: str, leading: tuple[int, ...]) -> Layout:
 
 
 def redistribute(layout: Layout, old: Replay, new: Replay, states: State) -> tuple[State, int, int]:
-    """The state of `new` on the mesh, how many live items it lost, and how many there were.
+    """Joins or splits the saved shards, so that each device of the mesh has one.
 
     Args:
-      layout: where to.
-      old: the replay of the states; it differs in nothing but the capacity.
-      new: the replay of the result.
-      states: leaves [saved, ...], read to `layout.read_sharding`.
+      layout: the mesh, and the numbers of shards.
+      old: the replay of the saved shards; only its capacity may differ from that of `new`.
+      new: the replay of the restored shards.
+      states: the saved state, arrays [saved, ...] with `layout.read_sharding`.
+
+    Returns:
+      The state, arrays [shards, ...]; the number of live items that were dropped; and the number
+      of live items before.
     """
     parts = layout.shards // layout.groups
     spec = PartitionSpec(layout.axis_name)
 
-    def local(states: State) -> State:
+    def build_shard(states: State) -> State:
         part = jax.lax.axis_index(PART_AXIS)
         state = reshard.resharded(old, new, states, part, parts)
         return jax.tree.map(lambda leaf: leaf[None], state)
 
     out = PartitionSpec((layout.axis_name, PART_AXIS))
-    everywhere = jax.shard_map(
-        local, mesh=layout.grouped_mesh, in_specs=spec, out_specs=out, check_vma=False
+    on_all = jax.shard_map(
+        build_shard, mesh=layout.grouped_mesh, in_specs=spec, out_specs=out, check_vma=False
     )
-    state = jax.jit(everywhere)(states)
+    state = jax.jit(on_all)(states)
     before, after = _count_live(states), _count_live(state)
     return state, before - after, before
 
 
 def add_or_drop_minima(replay: Replay, state: State) -> State:
-    """The state with the levels in its tree that the replay's `normalize` asks for."""
+    """Adds the minima of the tree if the replay's `normalize` needs them, and drops them if not."""
     minimum = rows.keeps_minimum(replay)
     if state.tree == () or minimum == (state.tree.minima is not None):
         return state
 
-    def rebuilt(leaves: jax.Array) -> sum_tree.SumTree:
+    def rebuild(leaves: jax.Array) -> sum_tree.SumTree:
         return sum_tree.rebuild(sum_tree.init(replay.capacity, minimum=minimum), leaves)
 
     for _ in state.next_id.shape:
-        rebuilt = jax.vmap(rebuilt)
-    return state._replace(tree=jax.jit(rebuilt)(state.tree.leaves))
+        rebuild = jax.vmap(rebuild)
+    return state._replace(tree=jax.jit(rebuild)(state.tree.leaves))
 
 
 def _count_live(states: State) -> int:
-    """Live items of all shards."""
+    """Counts the live items of all shards."""
     return int(jnp.sum(rows.size(states), dtype=jnp.uint32))

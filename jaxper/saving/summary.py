@@ -1,4 +1,4 @@
-"""What is in a checkpoint, as a table; of its arrays only scalars and leaves are read."""
+"""A table of the contents of a checkpoint, made from its scalars and leaves, not its items."""
 
 import math
 from typing import Any
@@ -13,7 +13,7 @@ SCALARS = ("stored", "max_priority", "alpha", "discount", "rejected", "stale")
 
 
 def make_table(place: store.Place) -> str:
-    """Configuration, items, fill, quantiles of the priorities, and size."""
+    """Returns a table of configuration, items, fill, quantiles of priorities, and size on disk."""
     saved = store.read_manifest(place)
     manifest.check_format(place.directory, saved)
     arrays = _read_arrays(place, saved)
@@ -29,7 +29,7 @@ def make_table(place: store.Place) -> str:
 
 
 def _read_arrays(place: store.Place, saved: dict[str, Any]) -> dict[str, np.ndarray]:
-    """The scalars and the leaves of the tree, by name, where the state has them."""
+    """Reads the scalars and leaves that the state has, by name."""
     wanted = [f".{name}" for name in SCALARS] + [".tree.leaves"]
     specs = {name: saved["state"][name] for name in wanted if name in saved["state"]}
     specs = {name: jax.ShapeDtypeStruct(shape, dtype) for name, (dtype, shape) in specs.items()}
@@ -43,33 +43,34 @@ def _shard_axes(saved: dict[str, Any]) -> dict[str, Any]:
 
 
 def _summarize_fill(arrays: dict[str, np.ndarray], capacity: int) -> dict[str, Any]:
-    """What is stored, and the scalars of the state; over all replays of it."""
-    stored = int(arrays["stored"].sum(dtype=np.int64))
+    """The fill and the scalars of a state, over all its replays."""
+    fill = int(arrays["stored"].sum(dtype=np.int64))
     leaves = arrays.get("tree.leaves")
     scalars = {name: _format_range(arrays[name]) for name in SCALARS[1:] if name in arrays}
     return {
-        "stored": stored,
-        "live": stored if leaves is None else np.count_nonzero(leaves),
-        "fill": f"{stored / (capacity * arrays['stored'].size):.1%}",
+        "stored": fill,
+        "live": fill if leaves is None else np.count_nonzero(leaves),
+        "fill": f"{fill / (capacity * arrays['stored'].size):.1%}",
     } | scalars
 
 
 def _format_range(values: np.ndarray) -> str:
-    """One number, or the smallest and the largest."""
+    """Shows one number if all are equal, or the smallest and the largest."""
     form = "g" if values.dtype.kind == "f" else "d"
     low, high = (format(value, form) for value in (values.min(), values.max()))
     return low if low == high else f"{low} to {high}"
 
 
 def _summarize_priorities(arrays: dict[str, np.ndarray], epsilon: float) -> dict[str, Any]:
-    """Leaves of the live items, and the priorities that give them: leaf^(1/alpha) - epsilon."""
+    """Quantiles of the leaves above 0, and of their priorities: leaf^(1/alpha) - epsilon."""
     if "alpha" not in arrays or not arrays["tree.leaves"].any():
         return {}
     leaves = arrays["tree.leaves"].astype(np.float64)
     alpha = np.broadcast_to(arrays["alpha"].astype(np.float64)[..., None, None], leaves.shape)
     leaves, alpha = leaves[leaves > 0], alpha[leaves > 0]
     columns = {"leaf": leaves}
-    if alpha.all():  # else every priority gives the leaf 1
+    # With alpha = 0 every leaf is 1, which says nothing about its priority.
+    if alpha.all():
         columns["priority"] = np.maximum(leaves ** (1 / alpha) - epsilon, 0)
     values = np.quantile(np.stack(list(columns.values())), QUANTILES, axis=1)
     rows = {f"{q:.0%}": row for q, row in zip(QUANTILES, values, strict=True)}
@@ -78,7 +79,7 @@ def _summarize_priorities(arrays: dict[str, np.ndarray], epsilon: float) -> dict
 
 
 def _format_size(count: int) -> str:
-    """Bytes in the unit that suits them."""
+    """Shows a number of bytes in the largest unit below it."""
     units = ["bytes", "kB", "MB", "GB", "TB"]
     power = min(int(math.log(max(count, 1), 1000)), len(units) - 1)
     return f"{count / 1000**power:.{1 if power else 0}f} {units[power]}"
