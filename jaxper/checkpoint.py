@@ -1,6 +1,7 @@
 """Checkpoints of a replay, with Orbax: saved whole or not at all, restored bit for bit.
 
-Needs the extra `checkpoint`. `python -m jaxper.checkpoint DIRECTORY` prints what is in one.
+They need orbax-checkpoint: `pip install 'jaxper[checkpoint]'`. The command
+`python -m jaxper.checkpoint DIRECTORY` prints the contents of one.
 """
 
 from __future__ import annotations
@@ -15,51 +16,52 @@ import jax
 from jax.sharding import Mesh
 
 from jaxper.replay.types import Replay, State
-from jaxper.saving import extra as _extra
-from jaxper.saving import manifest as _manifest
-from jaxper.saving import placement as _layout
-from jaxper.saving import store as _store
-from jaxper.saving import summary as _contents
-from jaxper.transfer import state_checks
-from jaxper.transfer import state_spec as _state_spec
+from jaxper.saving import manifest, placement, store, summary
+from jaxper.saving.extra import read_extra, to_arrays, to_saved
+from jaxper.transfer import state_checks, state_spec
 
-_under_way: dict[str, Saving] = {}  # by directory: one is written at a time
-_starting = threading.Lock()  # a save waits for the one before, also in other threads
+# The unfinished save of each directory. There is at most one: a save waits for the one before it.
+_unfinished: dict[str, Saving] = {}
+# Held while a save begins, so that saves from several threads wait for each other.
+_beginning = threading.Lock()
 
 
 class Saving:
-    """A save that goes on while the program does."""
+    """A save that runs while the program continues."""
 
     def __init__(self, directory: str, manager: Any):
         self._directory, self._manager = directory, manager
 
     def wait(self) -> None:
-        """Returns when the checkpoint is whole on disk; raises what went wrong with it."""
+        """Waits until the checkpoint is complete on disk; if the save failed, raises its error."""
         try:
             self._manager.wait_until_finished()
         finally:
-            if _under_way.get(self._directory) is self:
-                del _under_way[self._directory]
+            if _unfinished.get(self._directory) is self:
+                del _unfinished[self._directory]
             self._manager.close()
 
 
 def save(directory: str | os.PathLike, replay: Replay, state: State, *, extra: Any = None) -> None:
-    """Saves a state, and returns when the checkpoint is whole on disk.
+    """Saves a state, and returns when the checkpoint is complete on disk.
 
-    The one before it in this directory is deleted only then: whenever the process is killed, there
-    is a whole one. A directory has one writer at a time.
+    The previous checkpoint in the directory is deleted only then, so there is a complete one
+    whenever the process is killed. Only one process may save to a directory at a time.
 
     Args:
-      directory: where to; it is made if it is not there. Every checkpoint is a subfolder of it.
-      replay: the replay that the state is of.
-      state: as it is, with leading axes too: a `jax.vmap` of replays, or one per device.
-      extra: a pytree of arrays to save in the same piece, such as params, optimizer state and
-        random keys: after a kill the two never disagree.
+      directory: the directory of the checkpoints, each a subfolder of it; it is created if it does
+        not exist.
+      replay: the replay that made the state.
+      state: the state of one replay; or of several, with leading axes, such as one per device or
+        those of a `jax.vmap`.
+      extra: a pytree of arrays to save in the same checkpoint, such as parameters, optimizer state
+        and random keys: after a kill it never disagrees with the state. A float64 is saved as
+        float32 unless `jax_enable_x64` is set.
 
     Raises:
-      ValueError: the state is not one of this replay, the directory is a file, or `extra` holds
-        what is no array, or integers that do not fit the types that JAX has enabled (a float64
-        is saved as a float32 where that is not), or it is called in a compiled function.
+      ValueError: the replay did not make the state, the directory is a file, `extra` holds
+        something that is no array or integers that do not fit the dtype in JAX, or the call is
+        inside a compiled function.
 
     >>> from jaxper import checkpoint
     >>> directory = getfixture("tmp_path") / "checkpoint"
@@ -76,25 +78,41 @@ def save(directory: str | os.PathLike, replay: Replay, state: State, *, extra: A
 def save_async(
     directory: str | os.PathLike, replay: Replay, state: State, *, extra: Any = None
 ) -> Saving:
-    """`save` that returns as soon as the arrays were read; then they may be donated.
+    """Saves a state like `save`, but returns as soon as the arrays were read and may be donated.
 
-    It waits for an earlier save to the same directory, and raises what went wrong with that. Wait
-    for the last one before the program ends: Python 3.12 starts no threads at its end, so the save
-    fails then, and the checkpoint before it is what remains.
+    It first waits for an earlier save to the same directory, and raises the error if that failed.
+    Wait for the last save before the program ends: Python 3.12 starts no threads at its end, so
+    the save would fail, and only the previous checkpoint would remain.
+
+    Args:
+      directory: the directory of the checkpoints.
+      replay: the replay that made the state.
+      state: the state.
+      extra: a pytree of arrays to save in the same checkpoint.
 
     Returns:
-      A handle whose `wait()` returns when the checkpoint is whole on disk.
+      A handle whose `wait()` returns when the checkpoint is complete on disk.
+
+    Raises:
+      ValueError: as in `save`.
+
+    >>> from jaxper import checkpoint
+    >>> directory = getfixture("tmp_path") / "checkpoint"
+    >>> replay = PrioritizedReplay(8)
+    >>> state = replay.add(replay.init(jnp.int32(0)), jnp.arange(3))
+    >>> saving = checkpoint.save_async(directory, replay, state)
+    >>> saving.wait()
     """
     state_checks.check_whole(replay, state)
     state_checks.check_readable((state, extra))
-    place, trees = _store.path(directory), {"state": _state_spec.named(state)}
+    path, trees = store.resolve(directory), {"state": state_spec.named(state)}
     if extra is not None:
-        extra = _extra.arrays(extra)
-        trees["extra"] = _extra.plain(extra)
-    with _starting:
-        _wait_for(place)
-        manager = _store.write(place, _manifest.of(replay, state, extra), trees)
-        saving = _under_way[str(place)] = Saving(str(place), manager)
+        extra = to_arrays(extra)
+        trees["extra"] = to_saved(extra)
+    with _beginning:
+        _wait_for(path)
+        manager = store.begin_write(path, manifest.describe(replay, state, extra), trees)
+        saving = _unfinished[str(path)] = Saving(str(path), manager)
     return saving
 
 
@@ -107,63 +125,81 @@ def restore(
     mesh: Mesh | None = None,
     axis_name: str = "data",
 ) -> Any:
-    """The state that was saved, bit for bit: the run continues as if it had never stopped.
+    """Restores the state that was saved, bit for bit: the run continues as if it had never stopped.
 
-    What the arrays mean has to be as it was: class, capacity and view of the replay, and the item.
-    The `alpha` of the state is the saved one, whatever the replay says; `epsilon`, `strategy` and
-    `normalize` are the replay's.
+    The class, capacity and view of the replay and the item must be the saved ones, since they say
+    how to read the arrays. The other fields may differ: `epsilon`, `strategy` and `normalize` are
+    then those of the replay, while `alpha` is always the saved one, which the state holds.
 
-    With a mesh, the state is that of one replay for each device along `axis_name` (every leaf has
-    a leading axis with one row per device), and each device reads its own. Their number may be
-    another than was saved if one divides the other; the capacity, which is each shard's, may then
-    be another too. What the shards hold is dealt out anew, the oldest dropped where it does not
-    fit: a `Dropped` warning says how many. Ids begin anew; where shards are joined whose `alpha` or
-    `discount` differ, the first one's is kept. A row of a stream is one moment of all
-    environments of a shard, so streams are put one after the other or split into ranges of time,
-    each with a cut at its end.
+    With a mesh, the restored state has one shard for each device along `axis_name`, and each device
+    reads its own. Their number may differ from the saved one if one number divides the other, and
+    then the capacity of a shard may differ too. The shards are joined or split:
+
+    - Items are dealt out by age. The oldest are dropped if they do not fit, and a `Dropped` warning
+      says how many.
+    - Ids begin anew.
+    - If `alpha` or `discount` differs between joined shards, that of the first is kept.
+    - A ring row of a stream is one moment of all environments of a shard. So streams are joined one
+      after the other, or split into ranges of time, with a cut at the end of each.
 
     Args:
-      directory: what `save` was given; it is only read.
-      replay: the replay as it was.
-      item: what `init` was given.
-      extra: arrays or `jax.ShapeDtypeStruct`s like those saved as `extra`; they come to where
-        these are.
-      mesh: the devices of a sharded state; without one the state comes to one device, with the
-        leading axes that it was saved with.
-      axis_name: the axis of the mesh with a shard per device.
+      directory: the directory that was passed to `save`; it is only read.
+      replay: the replay that made the state.
+      item: arrays or `jax.ShapeDtypeStruct`s of one item, as for `replay.init`.
+      extra: arrays or `jax.ShapeDtypeStruct`s like those saved as `extra`, whose devices the
+        restored ones get; None leaves the saved ones unread.
+      mesh: the devices of a sharded state. Without a mesh the state is restored to the default
+        device, with the leading axes that it was saved with.
+      axis_name: the axis of the mesh with one shard per device.
 
     Returns:
-      The state; with `extra` the pair of it and what was saved as `extra`.
+      The state, on a mesh arrays [shards, ...]; if `extra` is passed, the pair of the state and
+      the saved `extra`.
 
     Raises:
-      ValueError: it is no checkpoint, one of another configuration or item (before any array is
-        read), a damaged one, or the numbers of shards do not divide.
+      ValueError: there is no checkpoint, it was saved under another configuration or item (found
+        before any array is read), it is damaged, or neither number of shards divides the other.
+
+    >>> from jaxper import checkpoint
+    >>> directory = getfixture("tmp_path") / "checkpoint"
+    >>> replay = PrioritizedReplay(8)
+    >>> state = replay.add(replay.init(jnp.int32(0)), jnp.arange(3))
+    >>> checkpoint.save(directory, replay, state, extra={"steps": jnp.int32(5)})
+    >>> extra = {"steps": jax.ShapeDtypeStruct((), jnp.int32)}
+    >>> state, extra = checkpoint.restore(directory, replay, jnp.int32(0), extra=extra)
+    >>> int(replay.size(state)), int(extra["steps"])
+    (3, 5)
     """
-    place = _store.path(directory)
-    _wait_for(place)
-    place = _store.latest(place)
-    manifest = _store.manifest(place)
-    _manifest.check_format(place.directory, manifest)
-    leading = tuple(manifest["leading"])
-    layout = None if mesh is None else _layout.of(mesh, axis_name, leading)
+    path = store.resolve(directory)
+    _wait_for(path)
+    place = store.find_latest(path)
+    saved = store.read_manifest(place)
+    manifest.check_format(place.directory, saved)
+    leading = tuple(saved["leading"])
+    layout = None if mesh is None else placement.plan_layout(mesh, axis_name, leading)
     changes = layout is not None and layout.saved != layout.shards
-    _manifest.check(place.directory, manifest, replay, item, any_capacity=changes)
-    _manifest.check_extra(place.directory, manifest, extra)
-    saved = _manifest.saved_replay(manifest, replay)
-    spec = _state_spec.spec(saved, item, leading)
-    _manifest.check_state(place.directory, manifest, spec)
-    state = _read(place, spec, layout)
+    manifest.check_replay(place.directory, saved, replay, item, any_capacity=changes)
+    manifest.check_extra(place.directory, saved, extra)
+    saved_replay = manifest.restore_replay(saved, replay)
+    spec = state_spec.spec(saved_replay, item, leading)
+    manifest.check_state(place.directory, saved, spec)
+    state = _read_state(place, spec, layout)
     if layout is not None and changes:
-        state, dropped, live = _layout.resharded(layout, saved, replay, state)
+        state, dropped, live = placement.redistribute(layout, saved_replay, replay, state)
         if dropped:
             warnings.warn(Dropped(dropped, live, layout.shards, replay.capacity), stacklevel=2)
-    state = _layout.normalised(replay, state)
-    state = state if layout is None else jax.device_put(state, layout.target)
-    return state if extra is None else (state, _extra.read(place, extra, mesh))
+    state = placement.add_or_drop_minima(replay, state)
+    state = state if layout is None else jax.device_put(state, layout.state_sharding)
+    return state if extra is None else (state, read_extra(place, extra, mesh))
 
 
 class Dropped(UserWarning):
-    """Live items did not fit the shards of a restored state."""
+    """The warning that live items did not fit the shards of a restored state.
+
+    Attributes:
+      dropped: the number of live items that were dropped.
+      live: the number of live items before.
+    """
 
     def __init__(self, dropped: int, live: int, shards: int, capacity: int):
         super().__init__(
@@ -173,46 +209,48 @@ class Dropped(UserWarning):
         self.dropped, self.live = dropped, live
 
 
-def _wait_for(directory: _store.epath.Path) -> None:
-    """Until what this process saves there is whole."""
-    if str(directory) in _under_way:
-        _under_way[str(directory)].wait()
+def _wait_for(directory: store.epath.Path) -> None:
+    """Waits until an unfinished save of this process to the directory is complete."""
+    if str(directory) in _unfinished:
+        _unfinished[str(directory)].wait()
 
 
 def _finish() -> None:
-    """Waits for all that is under way."""
-    for saving in list(_under_way.values()):
+    """Waits for all unfinished saves."""
+    for saving in list(_unfinished.values()):
         saving.wait()
 
 
-# On Python 3.11 Orbax would else wait for ever, at the end of a program, for threads of its own.
+# On Python 3.11 a program that ends during a save would wait for ever for threads of Orbax.
 threading._register_atexit(_finish)  # type: ignore[attr-defined]
 
 
-def _read(place: _store.Place, spec: State, layout: _layout.Layout | None) -> State:
-    """The saved state; on a mesh with its shards where they are needed."""
-    sharding = _store.here() if layout is None else layout.source(spec.next_id.ndim)
+def _read_state(place: store.Place, spec: State, layout: placement.Layout | None) -> State:
+    """Reads the saved state; on a mesh each device reads the shards that it needs."""
+    axes = spec.next_id.ndim
+    sharding = store.default_sharding() if layout is None else layout.read_sharding(axes)
     wanted = {
         name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
-        for name, leaf in _state_spec.named(spec).items()
+        for name, leaf in state_spec.named(spec).items()
     }
-    found = _store.read(place, "state", wanted)
+    found = store.read_arrays(place, "state", wanted)
     state = jax.tree.unflatten(jax.tree.structure(spec), list(found.values()))
-    if layout is None or spec.next_id.ndim:
+    if layout is None or axes:
         return state
     return jax.tree.map(lambda leaf: leaf[None], state)
 
 
 def main() -> None:
-    """Prints what is in a checkpoint."""
+    """Prints the contents of a checkpoint."""
     parser = argparse.ArgumentParser(
-        prog="python -m jaxper.checkpoint", description="Prints what is in a checkpoint."
+        prog="python -m jaxper.checkpoint", description="Prints the contents of a checkpoint."
     )
-    parser.add_argument("directory", help="what jaxper.checkpoint.save was given")
+    parser.add_argument("directory", help="the directory that was passed to jaxper.checkpoint.save")
     directory = parser.parse_args().directory
-    jax.config.update("jax_platforms", "cpu")  # nothing is computed: leave a GPU to who uses it
+    # Nothing is computed, so leave a GPU free for other programs.
+    jax.config.update("jax_platforms", "cpu")
     try:
-        print(_contents.table(_store.latest(_store.path(directory))))
+        print(summary.make_table(store.find_latest(store.resolve(directory))))
     except ValueError as error:
         parser.exit(2, f"{error}\n")
 

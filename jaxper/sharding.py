@@ -1,8 +1,8 @@
 """One replay per device of a mesh, and a training step that runs on all of them as one program.
 
-A sharded state has the leaves of a single one with an axis in front, [shards, ...], one row per
-device. Every shard has its own ring and tree and draws its own part of each batch; what crosses
-between devices is a few scalars for the weights, and whatever the step itself sums up.
+A sharded state has the arrays of a single one with a leading axis, [shards, ...], one row per
+device. Every shard has its own ring and tree, and draws its own part of each batch. Devices
+exchange a few scalars for the weights, and whatever the training step itself sums over them.
 """
 
 from collections.abc import Callable
@@ -13,20 +13,20 @@ import jax
 import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from jaxper.checks import require as _checks
+from jaxper.checks import require
 
 
 def init(replay: Any, item: Any, mesh: Mesh, *, axis_name: str = "data") -> Any:
-    """Empty states, one per device along an axis of the mesh, each built where it is to lie.
+    """Makes an empty state for each device along an axis of the mesh, on that device.
 
     Args:
-      replay: the configuration of each shard: `capacity`, and a stream's `num_envs`, are its own.
-      item: as for `replay.init`.
-      mesh: the devices; those that differ in other axes of the mesh hold the same.
-      axis_name: the axis of the mesh along which the shards lie.
+      replay: the configuration of each shard; `capacity` and `num_envs` are those of one shard.
+      item: arrays or `jax.ShapeDtypeStruct`s of one item, as for `replay.init`.
+      mesh: the devices. Those at the same place along `axis_name` hold the same shard.
+      axis_name: the axis of the mesh with one shard per device.
 
     Returns:
-      A state with leaves [shards, ...].
+      A state with arrays [shards, ...].
 
     Raises:
       ValueError: the mesh has no such axis.
@@ -40,15 +40,15 @@ def init(replay: Any, item: Any, mesh: Mesh, *, axis_name: str = "data") -> Any:
 
 
 def per_device(make: Callable[[jax.Array], Any], mesh: Mesh, *, axis_name: str = "data") -> Any:
-    """What `make` builds on each device, for example its environments.
+    """Calls `make` on each device, for example to make the environments of each shard.
 
     Args:
-      make: the number of a shard, int32 [], to a pytree of arrays.
+      make: a function from the number of a shard, int32 [], to a pytree of arrays.
       mesh: the devices.
-      axis_name: the axis of the mesh along which the shards lie.
+      axis_name: the axis of the mesh with one shard per device.
 
     Returns:
-      The pytree with leaves [shards, ...].
+      The pytree with arrays [shards, ...].
 
     Raises:
       ValueError: the mesh has no such axis.
@@ -59,20 +59,28 @@ def per_device(make: Callable[[jax.Array], Any], mesh: Mesh, *, axis_name: str =
     """
 
     def build() -> Any:
-        return _stacked(make(jax.lax.axis_index(axis_name)))
+        return _add_shard_axis(make(jax.lax.axis_index(axis_name)))
 
-    _checks.mesh_axis(mesh, axis_name)
-    return jax.jit(_on_each(build, mesh, (), PartitionSpec(axis_name)))()
+    require.mesh_axis(mesh, axis_name)
+    return jax.jit(_map_shards(build, mesh, (), PartitionSpec(axis_name)))()
 
 
 def replicated(tree: Any, mesh: Mesh) -> Any:
-    """A copy of a pytree on every device of the mesh, where each process has the same values.
+    """Copies a pytree to every device of the mesh.
+
+    Args:
+      tree: a pytree of arrays, with equal values in each process.
+      mesh: the devices.
+
+    Returns:
+      The pytree, replicated over the mesh. To donate it leaves `tree` alone.
 
     >>> mesh = jax.make_mesh((1,), ("data",))
     >>> sharding.replicated({"weight": jnp.ones(3)}, mesh)["weight"].is_fully_replicated
     True
     """
-    copy = jax.tree.map(jnp.copy, tree)  # to donate the result leaves the caller's arrays alone
+    # `device_put` may share memory with its argument, which would then be donated too.
+    copy = jax.tree.map(jnp.copy, tree)
     return jax.device_put(copy, NamedSharding(mesh, PartitionSpec()))
 
 
@@ -81,19 +89,19 @@ def data_parallel(step: Callable[..., Any], mesh: Mesh, *, axis_name: str = "dat
 
         shared, local, outputs = step(shared, local, *inputs)
 
-    Inside, `axis_name` names the axis of the shards: sample with it, and average gradients with
+    Inside the step, pass `axis_name` to `sample`, and average gradients over it with
     `jax.lax.pmean`.
 
     Args:
-      step: a function of one shard. `shared` is what all hold alike (parameters, optimizer): it and
-        `outputs` must come out alike on every shard, which is not checked. `local` is what each
-        holds of its own (replay state, environments), here without the axis of shards. `inputs`,
-        such as a random key, are the same on all.
+      step: a function that runs on each shard. `shared` is equal on all shards, such as parameters
+        and optimizer state, and so are `inputs`, such as a random key. `local` belongs to one
+        shard, such as its replay state and environments, and has no axis of shards here. The
+        returned `shared` and `outputs` must be equal on all shards, which is not checked.
       mesh: the devices.
-      axis_name: the axis of the mesh along which the shards lie.
+      axis_name: the axis of the mesh with one shard per device.
 
     Returns:
-      The compiled function. Its `local` has leaves [shards, ...]; `shared` and `local` are donated.
+      The compiled function. Its `local` has arrays [shards, ...]; it donates `shared` and `local`.
 
     Raises:
       ValueError: the mesh has no such axis, or, when called, `local` lacks the axis of shards.
@@ -111,35 +119,38 @@ def data_parallel(step: Callable[..., Any], mesh: Mesh, *, axis_name: str = "dat
     8
     """
 
-    def on_one(shared: Any, local: Any, inputs: tuple[Any, ...]) -> tuple[Any, Any, Any]:
+    def run_shard(shared: Any, local: Any, inputs: tuple[Any, ...]) -> tuple[Any, Any, Any]:
         shared, local, outputs = step(shared, jax.tree.map(lambda leaf: leaf[0], local), *inputs)
-        return shared, _stacked(local), outputs
+        return shared, _add_shard_axis(local), outputs
 
-    _checks.mesh_axis(mesh, axis_name)
-    alike, own = PartitionSpec(), PartitionSpec(axis_name)
-    on_all = _on_each(on_one, mesh, (alike, own, alike), (alike, own, alike))
+    require.mesh_axis(mesh, axis_name)
+    equal, own = PartitionSpec(), PartitionSpec(axis_name)
+    run_all = _map_shards(run_shard, mesh, (equal, own, equal), (equal, own, equal))
 
     @partial(jax.jit, donate_argnums=(0, 1))
-    def compiled(shared: Any, local: Any, *inputs: Any) -> tuple[Any, Any, Any]:
+    def run_step(shared: Any, local: Any, *inputs: Any) -> tuple[Any, Any, Any]:
         _check_rows(local, mesh.shape[axis_name])
-        return on_all(shared, local, inputs)
+        return run_all(shared, local, inputs)
 
-    return compiled
+    return run_step
 
 
-def _on_each(function: Callable[..., Any], mesh: Mesh, in_specs: Any, out_specs: Any) -> Any:
-    """`function` on every device. Unchecked, a gradient is that of one shard, as under `vmap`."""
+def _map_shards(function: Callable[..., Any], mesh: Mesh, in_specs: Any, out_specs: Any) -> Any:
+    """Returns a function that calls `function` on every device.
+
+    Without `check_vma` the gradient in a step is that of one shard, as under `vmap`.
+    """
     return jax.shard_map(
         function, mesh=mesh, in_specs=in_specs, out_specs=out_specs, check_vma=False
     )
 
 
-def _stacked(tree: Any) -> Any:
+def _add_shard_axis(tree: Any) -> Any:
     return jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], tree)
 
 
 def _check_rows(local: Any, shards: int) -> None:
-    """Each leaf has a row per device."""
+    """Refuses arrays without one row per shard."""
     for path, leaf in jax.tree_util.tree_leaves_with_path(local):
         if jnp.shape(leaf)[:1] != (shards,):
             raise ValueError(

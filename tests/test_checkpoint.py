@@ -25,6 +25,7 @@ from jaxper import (
     TimeStep,
     Transitions,
     UniformReplay,
+    __version__,
     checkpoint,
     resize,
     sharding,
@@ -341,7 +342,7 @@ def test_another_configuration_is_refused_before_an_array_is_read(message, saved
     def read(*arguments):
         raise AssertionError("arrays were read")
 
-    monkeypatch.setattr(checkpoint._store, "read", read)
+    monkeypatch.setattr(checkpoint.store, "read_arrays", read)
     name, replay, item = WRONG[message]
     with pytest.raises(ValueError, match="holds something else") as error:
         checkpoint.restore(saved[name], replay, item)
@@ -411,7 +412,8 @@ def test_what_is_no_checkpoint_is_named(tmp_path):
 
 def test_a_format_from_the_future_is_refused(saved, tmp_path, monkeypatch):
     replay, state = small()
-    monkeypatch.setattr(checkpoint._manifest, "FORMAT", checkpoint._manifest.FORMAT + 1)
+    assert __version__ == checkpoint.manifest.VERSION
+    monkeypatch.setattr(checkpoint.manifest, "FORMAT", checkpoint.manifest.FORMAT + 1)
     checkpoint.save(tmp_path, replay, state)
     monkeypatch.undo()
     with pytest.raises(ValueError, match=r"has format 3, this jaxper .* reads format 2"):
@@ -421,7 +423,7 @@ def test_a_format_from_the_future_is_refused(saved, tmp_path, monkeypatch):
 def test_arrays_of_other_names_are_refused(tmp_path, monkeypatch):
     """As of a layout that this version does not know, whatever the format says."""
     replay, state = small()
-    monkeypatch.setattr(checkpoint._manifest, "_arrays", lambda state: {".old": ["int32", []]})
+    monkeypatch.setattr(checkpoint.manifest, "_array_specs", lambda state: {".old": ["int32", []]})
     checkpoint.save(tmp_path, replay, state)
     monkeypatch.undo()
     with pytest.raises(ValueError, match=r"state\.old: saved \['int32', \[\]\], given nothing"):
@@ -491,11 +493,13 @@ def test_the_table_reads_no_items(tmp_path, monkeypatch):
     states = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), state)
     states = states._replace(stale=jnp.array([1_234_567, 2**32 - 1], jnp.uint32))
     checkpoint.save(tmp_path, replay, states)
-    read, names = checkpoint._store.read, []
+    read, names = checkpoint.store.read_arrays, []
     monkeypatch.setattr(
-        checkpoint._store, "read", lambda *args: names.extend(args[2]) or read(*args)
+        checkpoint.store, "read_arrays", lambda *args: names.extend(args[2]) or read(*args)
     )
-    table = checkpoint._contents.table(checkpoint._store.latest(checkpoint._store.path(tmp_path)))
+    table = checkpoint.summary.make_table(
+        checkpoint.store.find_latest(checkpoint.store.resolve(tmp_path))
+    )
     assert ".tree.leaves" in names
     assert not any("storage" in name for name in names)
     words = [line.split() for line in table.split("\n")]

@@ -1,5 +1,7 @@
 """Draws from real environments are what the environments returned, across episode ends."""
 
+from typing import Any
+
 import gymnasium
 import jax
 import jax.numpy as jnp
@@ -93,7 +95,7 @@ def play(env, mode, observe):
     return recorded
 
 
-PLAYS = {
+PLAYS: dict[str, Any] = {
     "gymnax": (play_gymnax, "same_step"),
     "gymnasium, same step": (lambda: play_gymnasium(AutoresetMode.SAME_STEP), "same_step"),
     "gymnasium, next step": (lambda: play_gymnasium(AutoresetMode.NEXT_STEP), "next_step"),

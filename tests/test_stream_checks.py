@@ -29,14 +29,20 @@ VIEWS = {
     "stack_axis must be an integer": lambda: Transitions(1, stack_axis=None),  # type: ignore
     "discount must be from 0 to 1, got 1.5": lambda: Transitions(1, discount=1.5),
     "discount must be from 0 to 1, got nan": lambda: Transitions(1, discount=np.nan),
-    "padding must be one of 'repeat', 'zeros', got 'edge'": lambda: Transitions(1, padding="edge"),
+    "padding must be one of 'repeat', 'zeros', got 'edge'": lambda: Transitions(
+        1,
+        padding="edge",  # type: ignore
+    ),
     "autoreset must be one of 'same_step', 'next_step', got 'disabled'": lambda: Transitions(
-        1, autoreset="disabled"
+        1,
+        autoreset="disabled",  # type: ignore
     ),
     "length must be from 1": lambda: Sequences(1, 0),
     "period must be from 1": lambda: Sequences(1, 2, 0),
     "boundaries must be one of 'stop', 'cross', got 'pad'": lambda: Sequences(
-        1, 2, boundaries="pad"
+        1,
+        2,
+        boundaries="pad",  # type: ignore
     ),
     "autoreset must be one of 'same_step', 'next_step', got None": lambda: Sequences(
         1,

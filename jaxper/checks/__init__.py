@@ -1,1 +1,1 @@
-"""Checks of what users give."""
+"""Checks of the arguments and pytrees that users pass."""

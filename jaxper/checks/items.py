@@ -1,4 +1,4 @@
-"""What is refused of the pytrees that are stored: each error names the leaf."""
+"""Checks of the pytrees that users pass to be stored; each error names the array."""
 
 import dataclasses
 from typing import Any
@@ -9,9 +9,17 @@ import numpy as np
 
 
 def item_spec(item: Any, name: str = "item") -> Any:
-    """Shape and dtype of each leaf of one item, or of a batch that errors call `name`."""
+    """Returns the shape and dtype of each array of an item, as `jax.ShapeDtypeStruct`s.
+
+    Args:
+      item: a pytree of arrays, Python numbers or `jax.ShapeDtypeStruct`s.
+      name: the word for the pytree in errors.
+
+    Raises:
+      ValueError: there is no array in it, or something that is neither numbers nor bools.
+    """
     spec = jax.tree_util.tree_map_with_path(
-        lambda path, leaf: _spec_of(f"{name}{jax.tree_util.keystr(path)}", leaf), item
+        lambda path, leaf: _leaf_spec(f"{name}{jax.tree_util.keystr(path)}", leaf), item
     )
     if not jax.tree.leaves(spec):
         raise ValueError(f"an item needs at least one array, got {item!r}")
@@ -19,23 +27,24 @@ def item_spec(item: Any, name: str = "item") -> Any:
         if jnp.issubdtype(leaf.dtype, jax.dtypes.extended):
             raise ValueError(
                 f"{name}{jax.tree_util.keystr(path)} must be of numbers or bools, "
-                f"got {leaf.dtype}; of random keys store jax.random.key_data(keys)"
+                f"got {leaf.dtype}; store random keys as jax.random.key_data(keys)"
             )
     return spec
 
 
-def _spec_of(name: str, leaf: Any) -> jax.ShapeDtypeStruct:
+def _leaf_spec(name: str, leaf: Any) -> jax.ShapeDtypeStruct:
     try:
         spec = jax.eval_shape(lambda array: array, leaf)
-        if getattr(spec.dtype, "kind", None) in ("m", "M"):  # NumPy's dates and times
+        # `eval_shape` accepts NumPy's dates and times, which JAX cannot compute with.
+        if getattr(spec.dtype, "kind", None) in ("m", "M"):
             raise TypeError
         return spec
     except (OverflowError, TypeError):
-        raise ValueError(f"{name} must be an array, got {leaf!r}; {_instead(leaf)}") from None
+        raise ValueError(f"{name} must be an array, got {leaf!r}; {_suggest_type(leaf)}") from None
 
 
-def _instead(leaf: Any) -> str:
-    """What to write for a leaf that is no array of JAX."""
+def _suggest_type(leaf: Any) -> str:
+    """Says in an error how to store something that is no array of JAX."""
     if dataclasses.is_dataclass(leaf):
         name = type(leaf).__name__
         return f"register {name} with jax.tree_util.register_dataclass, or make it a NamedTuple"
@@ -47,13 +56,16 @@ def _instead(leaf: Any) -> str:
 
 
 def check_rows(name: str, batch: Any, storage: Any, letter: str) -> int:
-    """The number of rows of `batch`, which has the leaves of `storage` but for the first axis.
+    """Checks that a batch fits the arrays that store it, and returns its number of rows.
 
     Args:
-      name: what errors call the batch.
-      batch: a pytree.
-      storage: arrays, or their shapes and dtypes.
-      letter: what errors call the number of rows.
+      name: the word for the batch in errors.
+      batch: a pytree of arrays, each with the same number of rows.
+      storage: the same pytree of arrays or `jax.ShapeDtypeStruct`s, with any number of rows.
+      letter: the letter for the number of rows in errors: "B" for items, "T" for steps.
+
+    Raises:
+      ValueError: the structure, a shape or a dtype is another, or the numbers of rows differ.
     """
     check_structure(name, batch, "given to init", storage)
     count = None
@@ -67,23 +79,30 @@ def check_rows(name: str, batch: Any, storage: Any, letter: str) -> int:
     return count
 
 
-def is_array(leaf: Any) -> bool:
-    return hasattr(leaf, "dtype")
-
-
 def check_structure(name: str, batch: Any, whose: str, storage: Any) -> None:
+    """Checks that two pytrees have the same structure.
+
+    Args:
+      name: the word for `batch` in the error.
+      batch: the pytree to check.
+      whose: where the expected structure comes from, such as "given to init", for the error.
+      storage: a pytree of the expected structure.
+    """
     expected, got = jax.tree.structure(storage), jax.tree.structure(batch)
     if expected != got:
         differing = sorted(_paths(name, storage) ^ _paths(name, batch))
         raise ValueError(
             f"{name} must have the structure {whose}, {expected}, got {got}; "
-            f"{_difference(differing, batch, storage)}"
+            f"{_describe_difference(differing, batch, storage)}"
         )
 
 
-def _difference(paths: list[str], batch: Any, storage: Any) -> str:
+def _describe_difference(paths: list[str], batch: Any, storage: Any) -> str:
     if isinstance(batch, list) and not isinstance(storage, list):
-        return "of a list of items write jax.tree.map(lambda *leaves: jnp.stack(leaves), *items)"
+        return (
+            "to make a batch out of a list of items write "
+            "jax.tree.map(lambda *leaves: jnp.stack(leaves), *items)"
+        )
     if paths:
         return f"only one of them has {', '.join(paths)}"
     return "they differ in a container or in a static field"
@@ -95,7 +114,7 @@ def _paths(name: str, tree: Any) -> set[str]:
 
 
 def _check_shape(leaf: str, got: Any, stored: Any, count: int | None, letter: str) -> None:
-    """A batch's leaf [count, ...], or with any number of rows where `count` is None."""
+    """Checks that an array has `count` rows, or any number if that is None, of the stored shape."""
     inner = stored.shape[1:]
     fits = got.ndim == stored.ndim and got.shape[1:] == inner
     if fits and count in (None, got.shape[0]):
@@ -104,12 +123,12 @@ def _check_shape(leaf: str, got: Any, stored: Any, count: int | None, letter: st
     if count is not None and not got.shape:
         hint = f"; for one value in all rows write jnp.full([{expected}], value)"
     else:
-        hint = _shape_hint(got, inner, of_steps=letter == "T")
+        hint = _suggest_layout(got, inner, of_steps=letter == "T")
     raise ValueError(f"{leaf} must have shape [{expected}], got {list(got.shape)}{hint}")
 
 
-def _shape_hint(got: Any, inner: tuple[int, ...], of_steps: bool) -> str:
-    """What to write where a leaf of rows [..., *inner] was given in another layout."""
+def _suggest_layout(got: Any, inner: tuple[int, ...], of_steps: bool) -> str:
+    """Says in an error how to turn an array of a wrong shape into one of rows [..., *inner]."""
     shape, each = got.shape, "jax.tree.map(lambda leaf: leaf"
     if shape == inner:
         return (
@@ -128,6 +147,14 @@ def _shape_hint(got: Any, inner: tuple[int, ...], of_steps: bool) -> str:
 
 
 def check_dtype(leaf: str, got: Any, stored: Any, whose: str) -> None:
+    """Checks that an array has the dtype of the stored one.
+
+    Args:
+      leaf: the name of the array in the error.
+      got: the array to check.
+      stored: an array of the expected dtype.
+      whose: where the expected dtype comes from, such as "as given to init", for the error.
+    """
     if got.dtype != stored.dtype:
         raise ValueError(
             f"{leaf} must have dtype {stored.dtype}, {whose}, got {got.dtype}; "

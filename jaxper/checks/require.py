@@ -1,4 +1,8 @@
-"""What is refused before anything runs: each error names what was expected and what was got."""
+"""Checks of arguments, before anything runs: `require.count("capacity", 8)`.
+
+Each function raises a `ValueError` that says how the argument must be, how it is, and what to write
+instead if that is clear. `name` is always the word for the argument in the error.
+"""
 
 import math
 import operator
@@ -16,7 +20,7 @@ LARGEST_INT32 = 2**31 - 1
 
 
 def count(name: str, value: Any) -> int:
-    """An int in [1, 2^31 - 1]."""
+    """Requires an integer in [1, 2^31 - 1], and returns it as an int."""
     number = integer(name, value)
     if not 1 <= number <= LARGEST_INT32:
         raise ValueError(f"{name} must be from 1 to {LARGEST_INT32} (2^31 - 1), got {value}")
@@ -24,30 +28,36 @@ def count(name: str, value: Any) -> int:
 
 
 def not_negative(name: str, value: Any) -> float:
-    """A finite number >= 0, as a float."""
-    number = _number(value)
+    """Requires a finite number that is at least 0, and returns it as a float."""
+    number = _to_float(value)
     if not 0 <= number < math.inf:
-        raise ValueError(f"{name} must be a finite number and at least 0, got {_got(name, value)}")
+        raise ValueError(f"{name} must be a finite number and at least 0, got {_show(name, value)}")
     return number
 
 
 def fraction(name: str, value: Any) -> float:
-    """A number from 0 to 1, as a float."""
-    number = _number(value)
+    """Requires a number from 0 to 1, and returns it as a float."""
+    number = _to_float(value)
     if not 0 <= number <= 1:
-        raise ValueError(f"{name} must be from 0 to 1, got {_got(name, value)}")
+        raise ValueError(f"{name} must be from 0 to 1, got {_show(name, value)}")
     return number
 
 
-def choice(name: str, value: Any, literal: Any) -> None:
-    """One of the strings of a `Literal`."""
-    options = get_args(literal)
-    if not isinstance(value, str) or value not in options:
-        raise ValueError(f"{name} must be one of {', '.join(map(repr, options))}, got {value!r}")
+def choice(name: str, value: Any, options: Any) -> None:
+    """Requires one of the strings of `options`, a `Literal` type."""
+    allowed = get_args(options)
+    if not isinstance(value, str) or value not in allowed:
+        raise ValueError(f"{name} must be one of {', '.join(map(repr, allowed))}, got {value!r}")
 
 
 def scalar(name: str, value: ArrayLike, check: Callable[[str, Any], float] | None = None) -> Array:
-    """A real number as float32 [], which passes `check` if it is not traced."""
+    """Requires one real number, and returns it as float32 [].
+
+    Args:
+      name: the word for the argument in errors.
+      value: one real number.
+      check: a function of this module for the range, called only if the number is not traced.
+    """
     array = real(name, value)
     if array.shape != ():
         raise ValueError(f"{name} must be one number, shape (), got shape {array.shape}")
@@ -57,9 +67,15 @@ def scalar(name: str, value: ArrayLike, check: Callable[[str, Any], float] | Non
 
 
 def traceable(name: str, value: ArrayLike, check: Callable[[str, Any], float]) -> Array:
-    """A number as float32 [], checked where it is not traced.
+    """Requires one real number that may be traced, and returns it as float32 [].
 
-    It is a copy: donating it leaves the caller's array alone.
+    Args:
+      name: the word for the argument in errors.
+      value: one real number.
+      check: a function of this module for the range, called only if the number is not traced.
+
+    Returns:
+      A copy: to donate it leaves the caller's array alone.
     """
     array = scalar(name, value)
     if not isinstance(array, Tracer):
@@ -68,7 +84,7 @@ def traceable(name: str, value: ArrayLike, check: Callable[[str, Any], float]) -
 
 
 def key(value: Any) -> Array:
-    """One random key of JAX, of either kind."""
+    """Requires one random key of JAX, of `jax.random.key` or `jax.random.PRNGKey`."""
     if isinstance(value, Array):
         typed = jnp.issubdtype(value.dtype, jax.dtypes.prng_key)
         if value.ndim == (0 if typed else 1) and (typed or value.dtype == jnp.uint32):
@@ -76,12 +92,12 @@ def key(value: Any) -> Array:
         value = f"{value.dtype}{list(value.shape)}"
     raise ValueError(
         f"key must be one random key, got {value}; write replay.sample(state, jax.random.key(0), "
-        f"batch_size), and of many keys one, or jax.vmap"
+        f"batch_size); with many keys pick one, or sample under jax.vmap"
     )
 
 
 def axis(axis_name: Any) -> Any:
-    """None, or an axis that is bound where the call stands."""
+    """Requires None, or the name of an axis of a surrounding `shard_map`, `pmap` or `vmap`."""
     try:
         hash(axis_name)
         if axis_name is not None:
@@ -95,7 +111,7 @@ def axis(axis_name: Any) -> Any:
 
 
 def mesh_axis(mesh: Any, axis_name: Any) -> None:
-    """An axis of the mesh."""
+    """Requires a `jax.sharding.Mesh` that has this axis."""
     if not isinstance(mesh, Mesh):
         raise ValueError(
             f"mesh must be a jax.sharding.Mesh, got {type(mesh).__name__}; "
@@ -109,7 +125,7 @@ def mesh_axis(mesh: Any, axis_name: Any) -> None:
 
 
 def integers(name: str, values: ArrayLike) -> Array:
-    """Integers of any shape."""
+    """Requires integers of any shape."""
     array = jnp.asarray(values)
     if not jnp.issubdtype(array.dtype, jnp.integer):
         raise ValueError(f"{name} must be integers, got {array.dtype}")
@@ -117,7 +133,7 @@ def integers(name: str, values: ArrayLike) -> Array:
 
 
 def ids(values: ArrayLike) -> Array:
-    """uint32 [B] from uint32 or int32 [B]."""
+    """Requires uint32 or int32 [B], and returns uint32 [B]."""
     try:
         array = jnp.asarray(values)
     except (OverflowError, TypeError, ValueError):
@@ -126,21 +142,21 @@ def ids(values: ArrayLike) -> Array:
             f"sample.ids, or jnp.asarray(ids, jnp.uint32)"
         ) from None
     if array.dtype not in (jnp.uint32, jnp.int32):
-        raise ValueError(f"ids must be uint32 or int32, as sample gives them, got {array.dtype}")
+        raise ValueError(f"ids must be uint32 or int32, as sample returns them, got {array.dtype}")
     if array.ndim != 1:
         raise ValueError(f"ids must have shape [B], got {array.shape}; write ids.reshape(-1)")
     return array.astype(jnp.uint32)
 
 
 def priorities(values: ArrayLike, count: int) -> Array:
-    """float32 [count] from any real dtype."""
+    """Requires `count` real numbers, and returns float32 [count]."""
     array = real("priorities", values)
-    _shaped("priorities", array, (count,))
+    _check_shape("priorities", array, (count,))
     return array.astype(jnp.float32)
 
 
 def boolean(name: str, values: ArrayLike) -> Array:
-    """A bool of any shape."""
+    """Requires bools of any shape."""
     array = jnp.asarray(values)
     if array.dtype != jnp.bool_:
         raise ValueError(f"{name} must be bool, got {array.dtype}; write jnp.asarray({name}, bool)")
@@ -148,16 +164,23 @@ def boolean(name: str, values: ArrayLike) -> Array:
 
 
 def mask(values: ArrayLike | None, shape: tuple[int, ...]) -> Array | None:
-    """A bool of this shape, or None where there is none."""
+    """Requires bools of this shape, or None."""
     if values is None:
         return None
     array = boolean("mask", values)
-    _shaped("mask", array, shape)
+    _check_shape("mask", array, shape)
     return array
 
 
-def ring_fits(view: Any, capacity: int, needed: int, what: str) -> None:
-    """The ring holds whole rows of `num_envs` steps, and at least `needed` of them."""
+def ring_fits(view: Any, capacity: int, needed: int, name: str) -> None:
+    """Requires a capacity of whole ring rows, and of enough of them.
+
+    Args:
+      view: the view of a stream, with `num_envs` slots in a ring row.
+      capacity: the number of slots.
+      needed: the smallest number of ring rows.
+      name: the word for `needed` in errors.
+    """
     rows, rest = divmod(capacity, view.num_envs)
     if rest:
         raise ValueError(
@@ -166,20 +189,20 @@ def ring_fits(view: Any, capacity: int, needed: int, what: str) -> None:
         )
     if rows < needed:
         raise ValueError(
-            f"capacity // num_envs must be at least {what} = {needed}, "
+            f"capacity // num_envs must be at least {name} = {needed}, "
             f"got {capacity} // {view.num_envs} = {rows}; write at least {needed * view.num_envs}"
         )
 
 
 def no_discount(view: Any, discount: ArrayLike | None) -> tuple[()]:
-    """Nothing, under a view that folds no rewards."""
+    """Requires None, and returns (): the view adds up no discounted rewards."""
     if discount is not None:
         raise ValueError(f"discount is for view=Transitions(...), got {discount} under {view}")
     return ()
 
 
 def same_shape(name: str, array: Array, other_name: str, other: Array) -> None:
-    """Both arrays have one shape."""
+    """Requires two arrays of the same shape."""
     if array.shape != other.shape:
         raise ValueError(
             f"{name} must have the shape of {other_name}, {other.shape}, got {array.shape}"
@@ -187,7 +210,7 @@ def same_shape(name: str, array: Array, other_name: str, other: Array) -> None:
 
 
 def integer(name: str, value: Any) -> int:
-    """An int that is known when tracing."""
+    """Requires an integer that is known when tracing, and returns it as an int."""
     try:
         if isinstance(value, bool):
             raise TypeError
@@ -195,12 +218,12 @@ def integer(name: str, value: Any) -> int:
     except TypeError:
         raise ValueError(
             f"{name} must be an integer known when tracing, got {value!r}; "
-            f"write int(...), and where it is an argument of a jitted function mark it as static"
+            f"write int(...), and if it is an argument of a jitted function mark it as static"
         ) from None
 
 
 def real(name: str, values: ArrayLike) -> Array:
-    """Integers or floats of any shape."""
+    """Requires integers or floats of any shape."""
     try:
         array = jnp.asarray(values)
     except (OverflowError, TypeError, ValueError):
@@ -213,27 +236,27 @@ def real(name: str, values: ArrayLike) -> Array:
 
 
 def is_real(dtype: Any) -> bool:
-    """Whether it is a dtype of integers or floats."""
+    """Whether a dtype is one of integers or floats."""
     return jnp.issubdtype(dtype, jnp.integer) or jnp.issubdtype(dtype, jnp.floating)
 
 
-def _number(value: Any) -> float:
-    """A float; NaN where `value` is no number."""
+def _to_float(value: Any) -> float:
+    """Returns the value as a float, or NaN if it is no number."""
     try:
         return math.nan if isinstance(value, str | bool) else float(value)
     except (TypeError, ValueError):
         return math.nan
 
 
-def _got(name: str, value: Any) -> str:
-    """What was given; of what only the state can hold traced, how to write that."""
+def _show(name: str, value: Any) -> str:
+    """Shows a value in an error; if it is traced, says where a traced one is accepted."""
     if not isinstance(value, Tracer):
         return repr(value)
     instead = f"; write replay.init(item, {name}=...)" if name in ("alpha", "discount") else ""
     return f"a traced value{instead}"
 
 
-def _shaped(name: str, array: Array, shape: tuple[int, ...]) -> None:
+def _check_shape(name: str, array: Array, shape: tuple[int, ...]) -> None:
     if array.shape != shape:
         if array.size == math.prod(shape):
             instead = f"write {name}.reshape({shape})"

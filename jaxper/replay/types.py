@@ -1,7 +1,7 @@
 """What every replay and every state have in common, for the code that takes any of them."""
 
 from collections.abc import Hashable
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 from jax import Array
 from jax.typing import ArrayLike
@@ -50,6 +50,8 @@ class State(Protocol):
 
 class Replay(Hashable, Protocol):
     """The configuration of a replay, whose methods are pure functions of its state."""
+
+    __dataclass_fields__: ClassVar[dict[str, Any]]
 
     @property
     def capacity(self) -> int:

@@ -1,1 +1,1 @@
-"""The parts of a checkpoint."""
+"""The parts that `jaxper.checkpoint` is made of."""

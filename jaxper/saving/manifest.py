@@ -1,53 +1,63 @@
-"""What a checkpoint says of itself, so that it is not restored as something else."""
+"""The manifest: a description saved with each checkpoint, and the checks against it on restore."""
 
 from __future__ import annotations
 
 import dataclasses
+import importlib.metadata
 from typing import Any
 
-import jaxper
-from jaxper.checks import items as _check_items
+from jaxper.checks import items
 from jaxper.replay.types import Replay, State
-from jaxper.transfer import state_spec as _state_spec
+from jaxper.transfer import state_spec
 
 FORMAT = 2
-FREE = ("alpha", "epsilon", "strategy", "normalize")  # may differ: not what the arrays mean
+VERSION = importlib.metadata.version("jaxper")
+# Fields of a replay that may differ on restore, since they do not change the meaning of the arrays.
+FREE = ("alpha", "epsilon", "strategy", "normalize")
 
 
-def of(replay: Replay, state: State, extra: Any) -> dict[str, Any]:
-    """The manifest of what is saved, as JSON holds it."""
+def describe(replay: Replay, state: State, extra: Any) -> dict[str, Any]:
+    """Returns the manifest of a state and its extra, in types that JSON has."""
     return {
         "format": FORMAT,
-        "jaxper": jaxper.__version__,
-        "replay": _fields(replay),
-        "item": _state_spec.leaves(replay.view.item_spec(state.storage)),
+        "jaxper": VERSION,
+        "replay": _config_fields(replay),
+        "item": state_spec.leaves(replay.view.item_spec(state.storage)),
         "leading": list(state.next_id.shape),
-        "state": _arrays(state),
-        "extra": None if extra is None else _state_spec.leaves(extra),
+        "state": _array_specs(state),
+        "extra": None if extra is None else state_spec.leaves(extra),
     }
 
 
-def check_format(where: Any, manifest: dict[str, Any]) -> None:
-    """Refuses what another version wrote in a way that this one does not know."""
+def check_format(directory: Any, manifest: dict[str, Any]) -> None:
+    """Refuses a checkpoint whose format this version of jaxper cannot read."""
     if manifest["format"] != FORMAT:
         raise ValueError(
-            f"{where} has format {manifest['format']}, this jaxper ({jaxper.__version__}) "
+            f"{directory} has format {manifest['format']}, this jaxper ({VERSION}) "
             f"reads format {FORMAT}; restore it with jaxper {manifest['jaxper']}"
         )
 
 
-def check(
-    where: Any, manifest: dict[str, Any], replay: Replay, item: Any, any_capacity: bool
+def check_replay(
+    directory: Any, manifest: dict[str, Any], replay: Replay, item: Any, any_capacity: bool
 ) -> None:
-    """Refuses to restore as another replay, naming each difference."""
+    """Refuses to restore under another replay or item; the error names each difference.
+
+    Args:
+      directory: the directory of the checkpoint, for the error.
+      manifest: the saved manifest.
+      replay: the replay to restore with.
+      item: arrays or `jax.ShapeDtypeStruct`s of one item.
+      any_capacity: whether the capacity may differ.
+    """
     free = (*FREE, "capacity") if any_capacity else FREE
-    saved, given = manifest["replay"], _fields(replay)
+    saved, given = manifest["replay"], _config_fields(replay)
     common = [name for name in saved if name in given and name not in free]
-    differences = _state_spec.differences(
+    differences = state_spec.differences(
         "", {name: saved[name] for name in common}, {name: given[name] for name in common}
     )
-    differences += _state_spec.differences(
-        "item", manifest["item"], _state_spec.leaves(_check_items.item_spec(item))
+    differences += state_spec.differences(
+        "item", manifest["item"], state_spec.leaves(items.item_spec(item))
     )
     hint = ""
     if not any_capacity and saved["capacity"] != given["capacity"]:
@@ -57,48 +67,52 @@ def check(
         )
         if manifest["leading"]:
             hint += f"; or, if these are shards, {manifest['leading']}, restore onto a mesh=..."
-    _refuse(where, differences, hint)
+    _refuse_differences(directory, differences, hint)
 
 
-def check_state(where: Any, manifest: dict[str, Any], expected: Any) -> None:
-    """Refuses arrays of other names, dtypes or shapes than those of the state `expected`."""
-    _refuse(where, _state_spec.differences("state", manifest["state"], _arrays(expected)))
+def check_state(directory: Any, manifest: dict[str, Any], expected: Any) -> None:
+    """Refuses a state whose arrays have other names, dtypes or shapes than those of `expected`."""
+    _refuse_differences(
+        directory, state_spec.differences("state", manifest["state"], _array_specs(expected))
+    )
 
 
-def _arrays(state: Any) -> dict[str, list[Any]]:
-    """Dtype and shape of each array of a state by its name, as JSON holds them."""
-    return {name: [str(x.dtype), list(x.shape)] for name, x in _state_spec.named(state).items()}
+def _array_specs(state: Any) -> dict[str, list[Any]]:
+    """The dtype and shape of each array of a state under its name, in types that JSON has."""
+    return {name: [str(x.dtype), list(x.shape)] for name, x in state_spec.named(state).items()}
 
 
-def check_extra(where: Any, manifest: dict[str, Any], extra: Any) -> None:
-    """Refuses what was saved as `extra` of another structure, shape or dtype."""
+def check_extra(directory: Any, manifest: dict[str, Any], extra: Any) -> None:
+    """Refuses an `extra` of another structure, shape or dtype than the saved one."""
     if extra is None:
         return
     if manifest["extra"] is None:
-        raise ValueError(f"{where} was saved without extra; leave it out")
-    _refuse(where, _state_spec.differences("extra", manifest["extra"], _state_spec.leaves(extra)))
+        raise ValueError(f"{directory} was saved without extra; leave it out")
+    _refuse_differences(
+        directory, state_spec.differences("extra", manifest["extra"], state_spec.leaves(extra))
+    )
 
 
-def saved_replay(manifest: dict[str, Any], replay: Replay) -> Replay:
-    """The replay as it was where that sets the state's layout; `check` has passed."""
+def restore_replay(manifest: dict[str, Any], replay: Replay) -> Replay:
+    """Returns `replay` with the saved capacity and normalize, which set the shapes of a state."""
     names = [name for name in ("capacity", "normalize") if hasattr(replay, name)]
     return dataclasses.replace(replay, **{name: manifest["replay"][name] for name in names})
 
 
-def _fields(config: Any) -> dict[str, Any]:
-    """Class and fields of a configuration, those of its view after it."""
+def _config_fields(config: Any) -> dict[str, Any]:
+    """The class and fields of a configuration; fields of its view are named `view.field`."""
     fields: dict[str, Any] = {"class": type(config).__name__}
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
         if dataclasses.is_dataclass(value):
-            inner = _fields(value).items()
+            inner = _config_fields(value).items()
             fields |= {f"{field.name}.{name}": inner_value for name, inner_value in inner}
         else:
             fields[field.name] = value
     return fields
 
 
-def _refuse(where: Any, differences: list[str], hint: str = "") -> None:
+def _refuse_differences(directory: Any, differences: list[str], hint: str = "") -> None:
     if differences:
         lines = "\n  ".join(differences)
-        raise ValueError(f"{where} holds something else:\n  {lines}{hint}")
+        raise ValueError(f"{directory} holds something else:\n  {lines}{hint}")

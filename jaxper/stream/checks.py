@@ -1,4 +1,4 @@
-"""Checks of steps and of stacks of frames."""
+"""Checks of the time steps and stacks of frames that users pass; each error names the array."""
 
 from typing import Any
 
@@ -10,7 +10,12 @@ from jaxper.stream.timestep import TimeStep
 
 
 def check_time_step(item: Any) -> TimeStep:
-    """Shape and dtype of each leaf of one step of one environment."""
+    """Checks one step of one environment, and returns the shape and dtype of each of its arrays.
+
+    Raises:
+      ValueError: it is no `TimeStep`, a flag is not one bool, the reward is not one real array, or
+        something in it cannot be stored.
+    """
     if not isinstance(item, TimeStep):
         raise ValueError(
             f"a stream stores steps, got {type(item).__name__}; write "
@@ -19,19 +24,29 @@ def check_time_step(item: Any) -> TimeStep:
     spec = items.item_spec(item)
     for name in ("terminated", "truncated"):
         flag = getattr(spec, name)
-        if not items.is_array(flag) or flag.shape != () or flag.dtype != jnp.bool_:
+        if not _is_array(flag) or flag.shape != () or flag.dtype != jnp.bool_:
             raise ValueError(
-                f"{name} must be one bool, shape (), got {flag}; write jnp.bool_(False), or of "
-                f"many steps jax.tree.map(lambda leaf: leaf[0, 0], steps)"
+                f"{name} must be one bool, shape (), got {flag}; write jnp.bool_(False), or pick "
+                f"one step out of many with jax.tree.map(lambda leaf: leaf[0, 0], steps)"
             )
     reward = spec.reward
-    if not items.is_array(reward) or not require.is_real(reward.dtype):
+    if not _is_array(reward) or not require.is_real(reward.dtype):
         raise ValueError(f"reward must be one array of a real dtype, got {reward}")
     return spec
 
 
 def check_stack(stack: Any, observation: Any, leading: tuple[int, ...], axis: int) -> None:
-    """Leaves of `stack` are those of `observation` with one axis more, `axis` after the leading."""
+    """Checks that `stack` holds frames like `observation`.
+
+    Args:
+      stack: a pytree of arrays [*leading, ...] with an axis of frames.
+      observation: the same pytree without the axis of frames.
+      leading: the axes before those of one observation.
+      axis: the place of the axis of frames within one observation.
+
+    Raises:
+      ValueError: the structures, shapes or dtypes do not fit, or the stack has no frame.
+    """
     items.check_structure("observation", observation, "of stack", stack)
     olds = jax.tree_util.tree_leaves_with_path(items.item_spec(stack, "stack"))
     news = jax.tree.leaves(items.item_spec(observation, "observation"))
@@ -41,23 +56,33 @@ def check_stack(stack: Any, observation: Any, leading: tuple[int, ...], axis: in
             raise ValueError(
                 f"observation{leaf} must begin with the axes of first, {leading}, got {new.shape}"
             )
-        check_axis(axis, new.ndim - len(leading), leaf)
+        check_stack_axis(axis, new.ndim - len(leading), leaf)
         at = axis + len(leading) if axis >= 0 else axis + old.ndim
         if 0 in old.shape[at : at + 1]:
             raise ValueError(f"stack{leaf} must hold at least one frame, got shape {old.shape}")
         without = old.shape[:at] + old.shape[at + 1 :]
         if without != new.shape or old.ndim != new.ndim + 1:
             raise ValueError(
-                f"stack{leaf} must have the shape of the observation, {new.shape}, with an axis "
-                f"of frames more, stack_axis={axis} of each observation, got {old.shape}"
+                f"stack{leaf} must have the shape of the observation, {new.shape}, and one axis "
+                f"more for the frames, at stack_axis={axis} of each observation, got {old.shape}"
             )
         items.check_dtype(f"observation{leaf}", new, old, "as in the stack")
 
 
-def check_axis(axis: int, ndim: int, leaf: str) -> None:
-    """An observation of `ndim` axes can get another one at `axis`."""
+def check_stack_axis(axis: int, ndim: int, leaf: str) -> None:
+    """Checks that an observation of `ndim` axes can get a new axis at `axis`.
+
+    Args:
+      axis: the place of the new axis; a negative one counts from the end.
+      ndim: the number of axes of one observation.
+      leaf: the path of the array in the observation, for the error.
+    """
     if not -ndim - 1 <= axis <= ndim:
         raise ValueError(
             f"stack_axis must be from {-ndim - 1} to {ndim} for observation{leaf}, "
             f"which has {ndim} axes, got {axis}"
         )
+
+
+def _is_array(leaf: Any) -> bool:
+    return hasattr(leaf, "dtype")

@@ -1,6 +1,6 @@
 """What a stream asks of the view that reads it."""
 
-from typing import Any, Protocol, Self
+from typing import Any, Protocol
 
 from jax import Array
 
@@ -33,7 +33,7 @@ class StreamView(Protocol):
         """Ring rows after a start that a draw reads too."""
         ...
 
-    def without_discount(self) -> Self:
+    def without_discount(self) -> Any:
         """Returns the view as the state keeps it: its discount is an array of the state."""
         ...
 

@@ -73,7 +73,7 @@ def _find_stored(old: Replay, states: State) -> Array:
     """Tells whether a row is stored, bool [k, old rows by age]."""
     width = old.view.slots_per_row
     age = np.arange(old.capacity // width, dtype=np.int32)
-    return age[None] < (states.stored // width)[:, None]
+    return jnp.asarray(age[None] < (states.stored // width)[:, None])
 
 
 def _find_live(old: Replay, states: State) -> Array:

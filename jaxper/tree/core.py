@@ -198,8 +198,8 @@ def settle_after(tree: SumTree, *numbers: Array) -> tuple[SumTree, tuple[Array, 
     stored = [tree.sums] if tree.minima is None else [tree.sums, tree.minima]
     highest = [(tree.leaves, *levels)[-1][0, 0] for levels in stored]
     late = [order_after(number, *highest) for number in (tree.live, *numbers)]
-    live, *numbers = settle_everywhere(*late)
-    return dataclasses.replace(tree, live=live), tuple(numbers)
+    live, *late = settle_everywhere(*late)
+    return dataclasses.replace(tree, live=live), tuple(late)
 
 
 def _written(tree: SumTree) -> Array:

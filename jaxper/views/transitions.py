@@ -129,7 +129,7 @@ class Transitions:
             observation = records.item_spec(empty.steps).observation
             for path, frame in jax.tree_util.tree_leaves_with_path(observation):
                 name = jax.tree_util.keystr(path)
-                checks.check_axis(self.stack_axis, frame.ndim, name)
+                checks.check_stack_axis(self.stack_axis, frame.ndim, name)
         return empty
 
     def init_discount(self, discount: ArrayLike | None) -> Array:
