@@ -57,16 +57,17 @@ def init(item: Any, *shape: int, memory_kind: str | None = None) -> Records:
     """
     leaves, structure = jax.tree.flatten(item)
     leaves = tuple(jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in leaves)
-    where = _place(memory_kind)
-    large = [
-        jnp.zeros((*shape, *x.shape), x.dtype, device=where) for x in leaves if _is_separate(x)
-    ]
-    return Records(
-        words=jnp.zeros((*shape, sum(map(_width, leaves))), jnp.uint32, device=where),
-        large=bits.wrap_short_floats(tuple(large)),
+    separate = filter(_is_separate, leaves)
+    large = tuple(jnp.zeros((*shape, *leaf.shape), leaf.dtype) for leaf in separate)
+    empty = Records(
+        words=jnp.zeros((*shape, sum(map(_width, leaves))), jnp.uint32),
+        large=bits.wrap_short_floats(large),
         leaves=leaves,
         structure=structure,
     )
+    if memory_kind is None:
+        return empty
+    return jax.device_put(empty, SingleDeviceSharding(jax.devices()[0], memory_kind=memory_kind))
 
 
 def item_spec(records: Records) -> Any:
@@ -206,10 +207,3 @@ def _width(spec: jax.ShapeDtypeStruct) -> int:
     size = spec.size * spec.dtype.itemsize
     packed = bits.has_bytes(spec.dtype) and size < limits.ANY_PACKED_ARRAY_BYTES
     return -(-size // 4) if packed else 0
-
-
-def _place(memory_kind: str | None) -> Any:
-    """Returns the memory to make arrays in; None is JAX's default."""
-    if memory_kind is None:
-        return None
-    return SingleDeviceSharding(jax.devices()[0], memory_kind=memory_kind)
