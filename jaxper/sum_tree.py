@@ -92,7 +92,7 @@ def find(tree: SumTree, mass: ArrayLike, low: ArrayLike | None = None) -> Array:
         find(m) = min {i : leaf_0 + ... + leaf_i > m}
 
     It is never a leaf of 0 while the total is above 0, whatever the rounding. A mass at or above
-    the total finds the last leaf above 0, one below 0 the first; an empty tree gives 0.
+    the total finds the last leaf above 0, one below 0 the first. In an empty tree it finds 0.
 
     Args:
       tree: the tree to search.

@@ -1,4 +1,4 @@
-"""Which of two computations comes first, where XLA would be free to choose.
+"""The order of two computations that XLA would be free to choose.
 
 Rule "in place" of README.md: a write happens in place if every earlier read of the buffer is
 ordered before it.

@@ -1,4 +1,4 @@
-"""Where in the total the draws of a batch fall."""
+"""The points of the total on which the draws of a batch fall."""
 
 from typing import Literal
 

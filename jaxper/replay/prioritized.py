@@ -206,7 +206,7 @@ class PrioritizedReplay(ReplayShell[ItemsT]):
         *,
         mask: ArrayLike | None = None,
     ) -> PrioritizedState:
-        """Gives items new priorities; if an id stands twice, the last valid row counts.
+        """Sets the priorities of items; if an id stands twice, the last valid row counts.
 
         Args:
           state: the state the ids were drawn from, or a later one.

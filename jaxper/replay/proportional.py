@@ -164,7 +164,7 @@ def update(
     *,
     epsilon: float,
 ) -> PrioritizedState:
-    """Gives new priorities, float32 [B], to ids, uint32 [B]; mask is bool [B]."""
+    """Sets the priorities, float32 [B], of ids, uint32 [B]; mask is bool [B]."""
     if not ids.size:
         return state
     state, priorities = jax.lax.stop_gradient((state, priorities))
@@ -194,7 +194,7 @@ def update(
 
 @partial(jax.jit, inline=True, static_argnames="epsilon")
 def reset(state: PrioritizedState, priority: Array, *, epsilon: float) -> PrioritizedState:
-    """Gives all live slots one priority, float32 []."""
+    """Sets one priority, float32 [], for all live slots."""
     good = is_priority(priority)
     bad = report(~good, _BAD_PRIORITY)
     leaf = leaf_of(priority, state.alpha, epsilon, state.tree.capacity)

@@ -1,4 +1,4 @@
-"""The named axis along which shards lie side by side, one replay each.
+"""Sums and minima over shards, one replay each along a named axis.
 
 It is an axis of `shard_map`, `pmap` or `vmap(axis_name=...)`. Without one, None, there is one
 shard. Only scalars pass along it.

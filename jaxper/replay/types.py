@@ -1,4 +1,4 @@
-"""What every replay and every state have in common, for the code that takes any of them."""
+"""The protocols of a replay and of its state, for code that takes any of them."""
 
 from collections.abc import Hashable
 from typing import Any, ClassVar, Protocol
@@ -60,7 +60,7 @@ class Replay(Hashable, Protocol):
 
     @property
     def view(self) -> View:
-        """What is stored and what a draw returns."""
+        """The view: says what is stored and what a draw returns."""
         ...
 
     @property
@@ -91,7 +91,7 @@ class Replay(Hashable, Protocol):
     def update_priorities(
         self, state: Any, ids: ArrayLike, priorities: ArrayLike, *, mask: Any = None
     ) -> Any:
-        """Gives items new priorities."""
+        """Sets the priorities of items."""
         ...
 
     def size(self, state: Any, *, axis_name: AxisName = None) -> Array:

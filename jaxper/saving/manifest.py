@@ -22,10 +22,10 @@ def describe(replay: Replay, state: State, extra: Any) -> dict[str, Any]:
         "format": FORMAT,
         "jaxper": VERSION,
         "replay": _config_fields(replay),
-        "item": state_spec.leaves(replay.view.item_spec(state.storage)),
+        "item": state_spec.describe(replay.view.item_spec(state.storage)),
         "leading": list(state.next_id.shape),
         "state": _array_specs(state),
-        "extra": None if extra is None else state_spec.leaves(extra),
+        "extra": None if extra is None else state_spec.describe(extra),
     }
 
 
@@ -57,7 +57,7 @@ def check_replay(
         "", {name: saved[name] for name in common}, {name: given[name] for name in common}
     )
     differences += state_spec.differences(
-        "item", manifest["item"], state_spec.leaves(items.item_spec(item))
+        "item", manifest["item"], state_spec.describe(items.item_spec(item))
     )
     hint = ""
     if not any_capacity and saved["capacity"] != given["capacity"]:
@@ -89,7 +89,7 @@ def check_extra(directory: Any, manifest: dict[str, Any], extra: Any) -> None:
     if manifest["extra"] is None:
         raise ValueError(f"{directory} was saved without extra; leave it out")
     _refuse_differences(
-        directory, state_spec.differences("extra", manifest["extra"], state_spec.leaves(extra))
+        directory, state_spec.differences("extra", manifest["extra"], state_spec.describe(extra))
     )
 
 

@@ -29,7 +29,7 @@ from jaxper.lowering.trail import Trail
 @partial(
     jax.tree_util.register_dataclass,
     data_fields=["words", "large"],
-    meta_fields=["leaves", "structure"],
+    meta_fields=["specs", "structure"],
 )
 @dataclasses.dataclass(frozen=True)
 class Records:
@@ -37,7 +37,7 @@ class Records:
 
     words: Array  # uint32 [..., words of the small arrays]
     large: tuple[Any, ...]  # [..., shape] of each large array, some as `ShortFloats`
-    leaves: tuple[jax.ShapeDtypeStruct, ...]  # the arrays of one item
+    specs: tuple[jax.ShapeDtypeStruct, ...]  # the arrays of one item
     structure: Any  # the pytree that they make up
 
     @property
@@ -55,14 +55,14 @@ def init(item: Any, *shape: int, memory_kind: str | None = None) -> Records:
       memory_kind: the memory of the device that holds them, such as `"pinned_host"`; None for the
         default one.
     """
-    leaves, structure = jax.tree.flatten(item)
-    leaves = tuple(jax.ShapeDtypeStruct(leaf.shape, leaf.dtype) for leaf in leaves)
-    separate = filter(_is_separate, leaves)
-    large = tuple(jnp.zeros((*shape, *leaf.shape), leaf.dtype) for leaf in separate)
+    arrays, structure = jax.tree.flatten(item)
+    specs = tuple(jax.ShapeDtypeStruct(array.shape, array.dtype) for array in arrays)
+    separate = filter(_is_separate, specs)
+    large = tuple(jnp.zeros((*shape, *spec.shape), spec.dtype) for spec in separate)
     empty = Records(
-        words=jnp.zeros((*shape, sum(map(_width, leaves))), jnp.uint32),
+        words=jnp.zeros((*shape, sum(map(_width, specs))), jnp.uint32),
         large=bits.wrap_short_floats(large),
-        leaves=leaves,
+        specs=specs,
         structure=structure,
     )
     if memory_kind is None:
@@ -72,20 +72,20 @@ def init(item: Any, *shape: int, memory_kind: str | None = None) -> Records:
 
 def item_spec(records: Records) -> Any:
     """Returns the shapes and dtypes of one item, as given to `init`."""
-    return jax.tree.unflatten(records.structure, records.leaves)
+    return jax.tree.unflatten(records.structure, records.specs)
 
 
 def batch_spec(records: Records) -> Any:
     """Returns the shapes and dtypes of as many items as there are places, arrays [..., shape]."""
     places = records.words.shape[:-1]
     return jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct((*places, *leaf.shape), leaf.dtype), item_spec(records)
+        lambda spec: jax.ShapeDtypeStruct((*places, *spec.shape), spec.dtype), item_spec(records)
     )
 
 
 def fields(records: Records) -> Any:
     """Returns the pytree of an item with the number of each array in its place, for `read`."""
-    return jax.tree.unflatten(records.structure, range(len(records.leaves)))
+    return jax.tree.unflatten(records.structure, range(len(records.specs)))
 
 
 def write(records: Records, places: Array, items: Any) -> Records:
@@ -120,7 +120,7 @@ def read(records: Records, places: Array, wanted: Any = None) -> Any:
         return _read_whole(records, places)
     numbers, structure = jax.tree.flatten(wanted)
     trail = Trail(places)
-    small = [number for number in numbers if not _is_separate(records.leaves[number])]
+    small = [number for number in numbers if not _is_separate(records.specs[number])]
     found = _read_small(records, small, places, trail)
     for number in numbers:
         if number not in found:
@@ -142,32 +142,32 @@ def _read_whole(records: Records, places: Array) -> Any:
     """Reads every array of the items, all small ones in one gather."""
     large = jax.tree.map(lambda array: gather_as_words(array, places), records.large)
     large = iter(bits.unwrap_short_floats(large))
-    widths = tuple(filter(None, map(_width, records.leaves)))
+    widths = tuple(filter(None, map(_width, records.specs)))
     small = iter(gather_and_cut(records.words, places, widths))
-    leaves = [
+    arrays = [
         next(large) if _is_separate(spec) else words.unpack(next(small), spec)
-        for spec in records.leaves
+        for spec in records.specs
     ]
-    return jax.tree.unflatten(records.structure, leaves)
+    return jax.tree.unflatten(records.structure, arrays)
 
 
 def _read_small(records: Records, numbers: list[int], places: Array, trail: Trail) -> dict:
     """Reads small arrays by their numbers, in one gather of the words that they lie in."""
-    ends = np.cumsum([0, *map(_width, records.leaves)]).tolist()
+    ends = np.cumsum([0, *map(_width, records.specs)]).tolist()
     first = min((ends[number] for number in numbers), default=0)
     last = max((ends[number + 1] for number in numbers), default=0)
     read = trail.read(_flat(records, records.words), places, Columns(first, last))
 
     def cut(number: int) -> Array:
         own = read[..., ends[number] - first : ends[number + 1] - first]
-        return words.unpack(own, records.leaves[number])
+        return words.unpack(own, records.specs[number])
 
     return {number: cut(number) for number in numbers}
 
 
 def _read_large(records: Records, number: int, places: Array, trail: Trail) -> Array:
     """Reads an array that is stored by itself."""
-    before = sum(map(_is_separate, records.leaves[:number]))
+    before = sum(map(_is_separate, records.specs[:number]))
     (array,), structure = jax.tree.flatten(_flat(records, records.large[before]))
     read = jax.tree.unflatten(structure, [trail.read(array, places)])
     return bits.unwrap_short_floats(read)
@@ -175,13 +175,13 @@ def _read_large(records: Records, number: int, places: Array, trail: Trail) -> A
 
 def _pack(records: Records, items: Any) -> tuple[Array, tuple[Any, ...]]:
     """Returns items as `words` and `large` hold them; they have as many leading axes as these."""
-    given = [jnp.asarray(leaf) for leaf in jax.tree.leaves(items)]
+    given = [jnp.asarray(array) for array in jax.tree.leaves(items)]
     leading = records.words.ndim - 1
-    pairs = list(zip(given, records.leaves, strict=True))
-    small = [words.pack(leaf, leading) for leaf, spec in pairs if not _is_separate(spec)]
+    pairs = list(zip(given, records.specs, strict=True))
+    small = [words.pack(array, leading) for array, spec in pairs if not _is_separate(spec)]
     none = jnp.zeros((*given[0].shape[:leading], 0), jnp.uint32)
     packed = jnp.concatenate(small, axis=-1) if small else none
-    separate = tuple(leaf for leaf, spec in pairs if _is_separate(spec))
+    separate = tuple(array for array, spec in pairs if _is_separate(spec))
     return packed, bits.wrap_short_floats(separate)
 
 

@@ -1,4 +1,4 @@
-"""The ring of slots: which id stands where.
+"""The ring of slots, and the ids of the items in them.
 
 An id is an item's insertion number modulo M, the largest multiple of the capacity below 2^32. It
 counts on when the ring wraps, which tells an id that outlived its item from the one that took its
@@ -59,7 +59,7 @@ def id_of_age(age: Array, next_id: Array, capacity: int) -> Array:
 
 
 def id_in_slot(slot: Array, next_id: Array, capacity: int) -> Array:
-    """Returns the id that stands in each slot, uint32; in an empty slot the newest that could."""
+    """Returns the id of the item in each slot, uint32; in an empty slot the newest that could."""
     slot = slot.astype(jnp.uint32)
     write_position = next_id % np.uint32(capacity)
     age = write_position - 1 - slot
@@ -68,7 +68,7 @@ def id_in_slot(slot: Array, next_id: Array, capacity: int) -> Array:
 
 
 def is_stored(ids: Array, next_id: Array, fill: Array, capacity: int) -> Array:
-    """Tells whether the item of each id still stands in its slot, bool."""
+    """Tells whether the item of each id is still in its slot, bool."""
     limit = modulus(capacity)
     age = jnp.where(ids < next_id, next_id - 1 - ids, next_id + (limit - ids) - 1)
     return (ids < limit) & (age < fill.astype(jnp.uint32))

@@ -12,7 +12,7 @@ from jaxper.lowering.bits import unwrap_short_floats, wrap_short_floats
 from jaxper.stream import checks, stream
 from jaxper.stream.stream import Stream
 
-# Stands for frames from before the episode: its first frame, or zeros.
+# Fills in for frames from before the episode: its first frame, or zeros.
 Padding = Literal["repeat", "zeros"]
 
 
@@ -28,7 +28,7 @@ def read_stacks(
         or more.
       count: frames in a stack; 1 adds no axis.
       axis: where the axis of frames goes in each observation.
-      padding: stands for frames from before the episode.
+      padding: fills in for frames from before the episode.
     """
     if count == 1:
         return stream.read(steps, slots, "observation").observation
@@ -64,7 +64,7 @@ def stack_frames(
       first: bool, whether it begins an episode; with leading axes, such as [num_envs], that all
         arrays of `stack` and `observation` then have too.
       stack_axis: counted within one observation, without the leading axes.
-      padding: stands for frames from before the episode: `"repeat"` its first, or `"zeros"`.
+      padding: fills in for frames from before the episode: `"repeat"` its first, or `"zeros"`.
 
     Returns:
       The new stack, oldest frame first.

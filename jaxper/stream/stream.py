@@ -48,7 +48,7 @@ def init(view: StreamView, item: Any, capacity: int, *, memory_kind: str | None 
 
 
 def without_flags(step: TimeStep) -> TimeStep:
-    """Returns the step as it is stored: its two flags lie in the byte of flags."""
+    """Returns the step as it is stored: its two flags are kept in the byte of flags."""
     return step._replace(terminated=(), truncated=())
 
 

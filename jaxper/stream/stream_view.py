@@ -1,4 +1,4 @@
-"""What a stream asks of the view that reads it."""
+"""The protocol of a view of a stream: the questions that a stream asks it."""
 
 from typing import Any, Protocol
 
@@ -20,7 +20,7 @@ class StreamView(Protocol):
 
     @property
     def autoreset(self) -> Autoreset:
-        """What the row after an end holds."""
+        """The content of the row after an end, see `Autoreset`."""
         ...
 
     @property

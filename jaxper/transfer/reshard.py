@@ -34,17 +34,17 @@ class Plan(NamedTuple):
 
 
 def reshard(old: Replay, new: Replay, states: State, part: Array, parts: int) -> State:
-    """The state of `new` that holds one of `parts` equal parts of what the `states` hold.
+    """Builds the state of `new` that holds one of `parts` equal parts of several states.
 
-    The oldest is dropped where it does not fit. Ids begin anew, so those of earlier samples mean
-    nothing any more.
+    The oldest items are dropped if they do not fit. Ids begin anew, so those of earlier samples
+    mean nothing any more.
 
     Args:
       old: the replay of the states; it differs in nothing but the capacity.
       new: the replay of the result.
-      states: leaves [k, ...].
+      states: arrays [k, ...].
       part: int32 [], which part.
-      parts: how many there are; 1 where k is above 1.
+      parts: how many there are; 1 if k is above 1.
     """
     plan = _plan(old, new, states, part, parts)
     sources = _find_sources(old, new, states, plan)

@@ -1,4 +1,4 @@
-"""The state of a replay of another capacity."""
+"""The move of a state into a ring of another capacity."""
 
 import dataclasses
 from functools import partial

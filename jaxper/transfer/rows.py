@@ -18,7 +18,7 @@ from jaxper.views.view import View
 
 
 class RowSources(NamedTuple):
-    """Where each row of the new ring comes from."""
+    """The origin of each row of the new ring."""
 
     ring: Array  # uint32 [rows], which of the old rings; `DROPPED` if no row is stored
     row: Array  # uint32 [rows], its row there; `DROPPED` if no row is stored

@@ -21,7 +21,7 @@ def check_whole(replay: Replay, state: State) -> None:
     replay.view.check_storage(state.storage)
     expected = state_spec.spec(replay, replay.view.item_spec(state.storage), state.next_id.shape)
     lines = state_spec.differences(
-        "state", state_spec.leaves(state), state_spec.leaves(expected), ("given", "expected")
+        "state", state_spec.describe(state), state_spec.describe(expected), ("given", "expected")
     )
     if lines:
         raise ValueError(

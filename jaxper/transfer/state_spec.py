@@ -21,7 +21,7 @@ def named(tree: Any) -> dict[str, Any]:
     return {jax.tree_util.keystr(path): array for path, array in arrays}
 
 
-def leaves(tree: Any) -> dict[str, str]:
+def describe(tree: Any) -> dict[str, str]:
     """Returns dtype and shape of each array of a pytree by its path."""
     specs = named(jax.eval_shape(lambda arrays: arrays, tree))
     return {path: f"{array.dtype}{list(array.shape)}" for path, array in specs.items()}

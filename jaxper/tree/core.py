@@ -42,10 +42,14 @@ class Run(Protocol):
     """Neighbouring leaves, which may go on at the first leaf after the last one."""
 
     @property
-    def first(self) -> Array: ...  # uint32 []
+    def first(self) -> Array:
+        """The first leaf, uint32 []."""
+        ...
 
     @property
-    def length(self) -> int: ...
+    def length(self) -> int:
+        """How many leaves."""
+        ...
 
 
 def init(capacity: int, *, minimum: bool = False) -> SumTree:

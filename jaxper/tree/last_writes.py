@@ -1,4 +1,4 @@
-"""Which row of a batch is the last to write each leaf.
+"""The last row of a batch to write each leaf.
 
 The rows of a small batch are compared each with each. Those of a large one are told apart with the
 help of the leaves: each row writes a negative float at its index and the smallest stays, a scatter

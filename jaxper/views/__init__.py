@@ -1,1 +1,1 @@
-"""What a draw returns."""
+"""The views: what is stored, and what a draw returns."""

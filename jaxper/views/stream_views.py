@@ -1,4 +1,4 @@
-"""What the views of streams share."""
+"""The check that all views of streams share."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What a replay asks of its view, and what a newcomer has to write for another one."""
+"""The protocol of a view: everything that a new one has to provide."""
 
 import dataclasses
 from collections.abc import Callable
