@@ -65,8 +65,8 @@ def materialize(
         return *values, jnp.full(rows.shape, some_bits(values[0]), rows.dtype)
 
     values = tuple(vary_like(value, scratch, *values) for value in values)
-    *values, buffer = jax.lax.platform_dependent(scratch, *values, cpu=on_cpu, default=elsewhere)
-    return tuple(values), buffer
+    *once, buffer = jax.lax.platform_dependent(scratch, *values, cpu=on_cpu, default=elsewhere)
+    return tuple(once), buffer
 
 
 def _takes_one_thread(rows: int, source_size: int) -> bool:

@@ -1,7 +1,7 @@
 """The protocols of a replay and of its state, for code that takes any of them."""
 
 from collections.abc import Hashable
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, TypeVar
 
 from jax import Array
 from jax.typing import ArrayLike
@@ -46,6 +46,9 @@ class State(Protocol):
         ...
 
     def _replace(self, **fields: Any) -> Any: ...
+
+
+StateT = TypeVar("StateT", bound=State)
 
 
 class Replay(Hashable, Protocol):

@@ -13,7 +13,7 @@ import numpy as np
 from jax import Array
 
 from jaxper.lowering.scatter import DROPPED
-from jaxper.replay.types import Replay, State
+from jaxper.replay.types import Replay, State, StateT
 from jaxper.stream import episode_flags
 from jaxper.transfer.rows import (
     RowSources,
@@ -33,7 +33,7 @@ class Plan(NamedTuple):
     count: Array  # uint32 [], new rows
 
 
-def reshard(old: Replay, new: Replay, states: State, part: Array, parts: int) -> State:
+def reshard(old: Replay, new: Replay, states: StateT, part: Array, parts: int) -> StateT:
     """Builds the state of `new` that holds one of `parts` equal parts of several states.
 
     The oldest items are dropped if they do not fit. Ids begin anew, so those of earlier samples
@@ -170,7 +170,7 @@ def _find_sources(old: Replay, new: Replay, states: State, plan: Plan) -> RowSou
     )
 
 
-def _cut_ends(view: View, state: State, sources: RowSources) -> State:
+def _cut_ends(view: View, state: StateT, sources: RowSources) -> StateT:
     """Cuts the end of each stream, and keeps starts that died from coming back to life.
 
     A start whose next steps were stored and that was dead has missed its time, but its flags do not

@@ -9,13 +9,13 @@ import numpy as np
 from jax import Array
 
 from jaxper.lowering.scatter import DROPPED
-from jaxper.replay.types import Replay, State
+from jaxper.replay.types import Replay, StateT
 from jaxper.storage import ring
 from jaxper.transfer.rows import RowSources, row_of_age, take_storage, take_tree
 from jaxper.transfer.state_checks import check_whole
 
 
-def resize(replay: Replay, state: State, capacity: int) -> State:
+def resize(replay: Replay, state: StateT, capacity: int) -> StateT:
     """Returns the state for the same replay of another capacity, larger or smaller.
 
     Growing keeps everything. Shrinking keeps the newest; `replay.size` before and after tells how
@@ -58,7 +58,7 @@ def resize(replay: Replay, state: State, capacity: int) -> State:
 
 
 @partial(jax.jit, inline=True)
-def _move(old: Replay, new: Replay, state: State) -> State:
+def _move(old: Replay, new: Replay, state: StateT) -> StateT:
     """Moves the rows of a state from the ring of `old` to that of `new`."""
     next_id = state.next_id % ring.modulus(new.capacity)
     sources = _find_sources(old, new, state, next_id)
@@ -71,7 +71,7 @@ def _move(old: Replay, new: Replay, state: State) -> State:
     )
 
 
-def _find_sources(old: Replay, new: Replay, state: State, next_id: Array) -> RowSources:
+def _find_sources(old: Replay, new: Replay, state: StateT, next_id: Array) -> RowSources:
     """Finds the old row of the age of each new row."""
     view, width = old.view, old.view.slots_per_row
     rows = new.capacity // width

@@ -51,34 +51,34 @@ class View(Protocol[ItemsT_co]):
         """Whether `read` needs a random key."""
         ...
 
-    def check_capacity(self, capacity: int) -> None:
+    def check_capacity(self, capacity: int, /) -> None:
         """Refuses a ring that cannot hold this view."""
         ...
 
-    def check_storage(self, storage: Any) -> None:
+    def check_storage(self, storage: Any, /) -> None:
         """Refuses a storage that was made under another view."""
         ...
 
-    def init(self, item: Any, capacity: int, *, memory_kind: str | None = None) -> Any:
+    def init(self, item: Any, capacity: int, /, *, memory_kind: str | None = None) -> Any:
         """Makes an empty storage for items like `item`; see `storage.records.init`."""
         ...
 
-    def init_discount(self, discount: ArrayLike | None) -> Any:
+    def init_discount(self, discount: ArrayLike | None, /) -> Any:
         """Returns the discount that the state holds, float32 [], or () if there is none."""
         ...
 
-    def item_spec(self, storage: Any) -> Any:
+    def item_spec(self, storage: Any, /) -> Any:
         """Returns the shapes and dtypes of the item that the storage was made for."""
         ...
 
     def check(
-        self, storage: Any, items: Any, priorities: ArrayLike | None, mask: ArrayLike | None
+        self, storage: Any, items: Any, priorities: ArrayLike | None, mask: ArrayLike | None, /
     ) -> tuple[Array | None, Array | None]:
         """Refuses items that cannot be added; returns priorities, float32 [B], and mask, bool."""
         ...
 
     def write(
-        self, storage: Any, next_id: Array, fill: Array, items: Any, mask: Array | None
+        self, storage: Any, next_id: Array, fill: Array, items: Any, mask: Array | None, /
     ) -> tuple[Any, Changes]:
         """Stores items, and returns the storage and the slots that changed.
 
@@ -91,7 +91,7 @@ class View(Protocol[ItemsT_co]):
         """
         ...
 
-    def read(self, storage: Any, slots: Array, *, key: Array | None, discount: Any) -> ItemsT_co:
+    def read(self, storage: Any, slots: Array, /, *, key: Array | None, discount: Any) -> ItemsT_co:
         """Returns what a draw of `slots`, int32 [B], returns.
 
         Args:
@@ -102,7 +102,7 @@ class View(Protocol[ItemsT_co]):
         """
         ...
 
-    def take_rows(self, storages: Any, take: Callable[[Array], Array]) -> Any:
+    def take_rows(self, storages: Any, take: Callable[[Array], Array], /) -> Any:
         """Makes a storage from the rows of several; see `storage.records.take_rows`."""
         ...
 

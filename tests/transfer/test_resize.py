@@ -1,6 +1,7 @@
 """A replay of another capacity goes on as the reference of that capacity does."""
 
 import dataclasses
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -128,7 +129,7 @@ def test_many_replays_are_resized_by_vmap():
     with pytest.raises(ValueError, match=r"leading axes \(3,\); write jax.vmap"):
         resize(replay, states, 8)
     with pytest.raises(ValueError, match="state must be the replay's, got tuple"):
-        resize(replay, (), 8)
+        resize(replay, cast(Any, ()), 8)
 
 
 def test_a_capacity_that_does_not_fit_is_refused():

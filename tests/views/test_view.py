@@ -1,6 +1,7 @@
 """The doors for another view: what a newcomer has to write, and what a subclass may change."""
 
 import dataclasses
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -72,7 +73,8 @@ def test_a_state_of_another_view_is_refused_with_both_names(cls):
 
 
 def test_what_is_no_view_is_refused():
-    for view in (3, Items, "items"):
+    views: list[Any] = [3, Items, "items"]
+    for view in views:
         with pytest.raises(ValueError, match="view must be a view"):
             UniformReplay(8, view=view)
 
