@@ -9,7 +9,7 @@ import numpy as np
 from jax import Array
 
 from jaxper.lowering.scatter import DROPPED
-from jaxper.replay.types import Replay, StateT
+from jaxper.replay.types import Replay, State, StateT
 from jaxper.storage import ring
 from jaxper.transfer.rows import RowSources, row_of_age, take_storage, take_tree
 from jaxper.transfer.state_checks import check_whole
@@ -71,7 +71,7 @@ def _move(old: Replay, new: Replay, state: StateT) -> StateT:
     )
 
 
-def _find_sources(old: Replay, new: Replay, state: StateT, next_id: Array) -> RowSources:
+def _find_sources(old: Replay, new: Replay, state: State, next_id: Array) -> RowSources:
     """Finds the old row of the age of each new row."""
     view, width = old.view, old.view.slots_per_row
     rows = new.capacity // width
