@@ -9,8 +9,8 @@ import sys
 
 import jax
 
-from benchmarks import h200
-from benchmarks.device_cases import ADDED, BATCH, CAPACITY, MEBIBYTE, cases
+from benchmarks.harness import h200
+from benchmarks.harness.device_cases import ADDED, BATCH, CAPACITY, MEBIBYTE, cases
 from jaxper.storage import ring
 
 jax.config.update("jax_platforms", "cpu")  # the GPU is only compiled for

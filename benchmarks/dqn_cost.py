@@ -9,9 +9,9 @@ from typing import Any
 import jax
 import numpy as np
 
-from benchmarks import timing
-from benchmarks.training import dqn
-from benchmarks.work import Run
+from benchmarks.harness import timing
+from benchmarks.harness.training import dqn
+from benchmarks.harness.work import Run
 
 CHUNK, ROUNDS = 100, 15
 

@@ -16,8 +16,10 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxper
-from benchmarks import compiled, timing, with_flashbax, with_jaxper
-from benchmarks.work import OPERATIONS, VARIANTS, Run, Work, work
+from benchmarks.contenders import flashbax as flashbax_contender
+from benchmarks.contenders import jaxper as jaxper_contender
+from benchmarks.harness import compiled_loop, timing
+from benchmarks.harness.work import OPERATIONS, VARIANTS, Run, Work, work
 from jaxper.storage import ring
 
 ADDED, BATCH, LARGE_BATCH = 64, 256, 4096
@@ -50,13 +52,13 @@ def work_of(capacity: int) -> Work:
 def steps(capacity: int) -> Iterator[Line]:
     """Whole steps of small transitions."""
     job = work_of(capacity)
-    own = with_jaxper.contenders()[0].make(job)
+    own = jaxper_contender.contenders()[0].make(job)
     if importlib.util.find_spec("flashbax") is None:
         times = timing.interleaved({"step": own["step"]}, ROUNDS, SECONDS)["step"]
         microseconds = float(np.median(times)) / AT_A_TIME
         yield Line("step", microseconds, "flashbax is not installed", float("nan"))
         return
-    flashbax = with_flashbax.contenders()[1]
+    flashbax = flashbax_contender.contenders()[1]
     other = flashbax.make(job)
     for operation in OPERATIONS:
         yield compared(operation, own[operation], flashbax.name, other[operation])
@@ -81,8 +83,8 @@ def without_items(capacity: int) -> Run:
         drawn = replay.sample(state, keys[i], BATCH)
         return replay.update_priorities(state, drawn.ids, priorities[i]), drawn.weights
 
-    held = [with_jaxper.full(replay, job), jnp.zeros(BATCH)]
-    return compiled.loop(held, body, AT_A_TIME)
+    held = [jaxper_contender.full(replay, job), jnp.zeros(BATCH)]
+    return compiled_loop.loop(held, body, AT_A_TIME)
 
 
 def images(capacity: int) -> Iterator[Line]:
@@ -95,9 +97,9 @@ def images(capacity: int) -> Iterator[Line]:
         yield compared(
             f"gather of {batch_size} pairs of {'x'.join(map(str, IMAGE))} images, "
             f"{ring.nbytes(held[1]) / 1e6:.1f} MB",
-            compiled.loop(held, gather, AT_A_TIME),
+            compiled_loop.loop(held, gather, AT_A_TIME),
             "a copy of as many side by side",
-            compiled.loop(held, copy, AT_A_TIME),
+            compiled_loop.loop(held, copy, AT_A_TIME),
         )
         state = held[0]
 
@@ -143,7 +145,7 @@ def side_by_side(capacity: int, replays: int) -> Line:
 
 def _vmapped(job: Work, replays: int) -> dict[str, Run]:
     replay = jaxper.PrioritizedReplay(job.capacity)
-    one = with_jaxper.full(replay, job)
+    one = jaxper_contender.full(replay, job)
     state = jax.tree.map(lambda leaf: jnp.repeat(leaf[None], replays, axis=0), one)
 
     def add(state: Any, rows: Any) -> Any:
@@ -159,7 +161,7 @@ def _vmapped(job: Work, replays: int) -> dict[str, Run]:
         priorities = jnp.broadcast_to(priorities, (replays, BATCH))
         return jax.vmap(replay.update_priorities)(state, ids, priorities)
 
-    return compiled.runs(job, state, add, sample, update)
+    return compiled_loop.runs(job, state, add, sample, update)
 
 
 def main() -> None:

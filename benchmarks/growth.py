@@ -11,8 +11,9 @@ import jax
 import numpy as np
 
 import jaxper
-from benchmarks import compiled, timing, with_jaxper
-from benchmarks.work import Run, work
+from benchmarks.contenders import jaxper as jaxper_contender
+from benchmarks.harness import compiled_loop, timing
+from benchmarks.harness.work import Run, work
 
 ADDED = 64
 
@@ -26,9 +27,9 @@ def runs(capacity: int, batch_size: int) -> dict[str, Run]:
         drawn = replay.sample(state, key, batch_size, beta=0.4)
         return (), drawn.ids, (drawn.probabilities, drawn.weights)
 
-    state = with_jaxper.full(replay, job)
-    alone = compiled.runs(job, state, replay.add, without_items, replay.update_priorities)
-    with_items = with_jaxper.contenders()[0].make(job)["sample"]
+    state = jaxper_contender.full(replay, job)
+    alone = compiled_loop.runs(job, state, replay.add, without_items, replay.update_priorities)
+    with_items = jaxper_contender.contenders()[0].make(job)["sample"]
     return {
         "sample": with_items,
         "sample, without items": alone["sample"],

@@ -21,9 +21,9 @@ import jax
 import numpy as np
 from tqdm import tqdm
 
-from benchmarks import learning_report, training
-from benchmarks.learning_report import Learned
-from benchmarks.training import POINTS, Setting
+from benchmarks.harness import learning_report, training
+from benchmarks.harness.learning_report import Learned
+from benchmarks.harness.training import POINTS, Setting
 
 REPLAYS = ("uniform", "prioritized")
 RATES = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2)

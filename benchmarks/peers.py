@@ -16,8 +16,8 @@ from typing import Any
 import jax
 from tqdm import tqdm
 
-from benchmarks import plots, tables, timing
-from benchmarks.work import OPERATIONS, Cell, Contender, Missing, Run, Work, work
+from benchmarks.harness import plots, tables, timing
+from benchmarks.harness.work import OPERATIONS, Cell, Contender, Missing, Run, Work, work
 
 MODULES = ("jaxper", "flashbax", "torchrl", "cpprb", "numpy")
 ADDED = 64
@@ -29,7 +29,7 @@ def found() -> tuple[list[Contender], list[Missing]]:
     missing = []
     for module in MODULES:
         try:
-            here += importlib.import_module(f"benchmarks.with_{module}").contenders()
+            here += importlib.import_module(f"benchmarks.contenders.{module}").contenders()
         except ImportError as error:
             missing.append(Missing(module, str(error).splitlines()[0][:90]))
     return here, missing

@@ -15,8 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxper
-from benchmarks import compiled, timing
-from benchmarks.work import VARIANTS, Run
+from benchmarks.harness import compiled_loop, timing
+from benchmarks.harness.work import VARIANTS, Run
 
 OBSERVATION = 8  # float32 of a step's observation
 
@@ -52,14 +52,14 @@ def runs(state: Any, add: Callable, sample: Callable, update: Callable) -> dict[
     def step(state: Any, drawn: Any, i: Any) -> tuple[Any, Any]:
         state = add(state)
         drawn = sample(state, keys[i])
-        return update(state, drawn[1], compiled.errors(drawn, drawn[1].shape)), drawn
+        return update(state, drawn[1], compiled_loop.errors(drawn, drawn[1].shape)), drawn
 
     bodies = {
         "add": lambda state, drawn, i: (add(state), drawn),
         "sample": lambda state, drawn, i: (state, sample(state, keys[i])),
         "step": step,
     }
-    return {name: compiled.loop(held, body, 1) for name, body in bodies.items()}
+    return {name: compiled_loop.loop(held, body, 1) for name, body in bodies.items()}
 
 
 def filled(init: Callable, add: Callable, adds: int) -> Any:

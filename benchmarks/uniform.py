@@ -12,8 +12,8 @@ import jax
 import jax.numpy as jnp
 
 import jaxper
-from benchmarks import compiled, timing
-from benchmarks.work import VARIANTS, Run, Work, work
+from benchmarks.harness import compiled_loop, timing
+from benchmarks.harness.work import VARIANTS, Run, Work, work
 
 ADDED = 64
 
@@ -42,7 +42,7 @@ def runs(work: Work, init: Callable, add: Callable, sample: Callable) -> dict[st
         "sample": lambda state, drawn, i: (state, sample(state, keys[i])),
         "add and sample": step,
     }
-    return {name: compiled.loop(held, body, 1) for name, body in bodies.items()}
+    return {name: compiled_loop.loop(held, body, 1) for name, body in bodies.items()}
 
 
 def contenders(work: Work) -> dict[str, dict[str, Run]]:

@@ -4,8 +4,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from benchmarks import compiled, h200, streams, tables, timing, uniform, with_jaxper, with_numpy
-from benchmarks.work import OPERATIONS, VARIANTS, Cell, Contender, work
+from benchmarks import streams, uniform
+from benchmarks.contenders import jaxper as jaxper_contender
+from benchmarks.contenders import numpy as numpy_contender
+from benchmarks.harness import compiled_loop, h200, tables, timing
+from benchmarks.harness.work import OPERATIONS, VARIANTS, Cell, Contender, work
 
 TEXT = """
 %body.1 (p: (f32[4])) -> (f32[4]) {
@@ -38,7 +41,9 @@ def test_operations_of_a_computation_and_their_bytes():
     assert h200.loop_bodies(TEXT) == ["%body.1"]
 
 
-@pytest.mark.parametrize("module", [with_jaxper, with_numpy], ids=lambda module: module.__name__)
+@pytest.mark.parametrize(
+    "module", [jaxper_contender, numpy_contender], ids=lambda module: module.__name__
+)
 def test_contenders_run(module):
     (contender,) = module.contenders()
     runs = contender.make(work(capacity=128, batch_size=8, add_size=4))
@@ -63,7 +68,7 @@ def test_stream_contenders_run(job):
 
 def test_a_run_of_several_goes_through_the_variants_in_turn():
     held = [jnp.int32(0), jnp.int32(-1)]
-    run = compiled.loop(held, lambda state, _, i: (state + 1, i), at_a_time=24)
+    run = compiled_loop.loop(held, lambda state, _, i: (state + 1, i), at_a_time=24)
     run(3)
     assert [int(number) for number in held] == [72, 71 - VARIANTS]
 
@@ -100,7 +105,7 @@ def test_tables_tell_the_worst_ratio_and_what_was_left_out():
 
 def test_the_plot_is_drawn(tmp_path):
     pytest.importorskip("matplotlib")
-    from benchmarks import plots
+    from benchmarks.harness import plots
 
     plots.peers(list(cells()), tmp_path / "peers.png")
     assert (tmp_path / "peers.png").stat().st_size > 10_000

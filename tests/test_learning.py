@@ -10,8 +10,9 @@ pytest.importorskip("gymnax")
 import jax
 import jax.numpy as jnp
 
-from benchmarks import learning, learning_report, training
-from benchmarks.learning_report import Learned
+from benchmarks import learning
+from benchmarks.harness import learning_report, training
+from benchmarks.harness.learning_report import Learned
 
 
 def test_interquartile_mean_leaves_out_a_quarter_at_each_end():

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 
 import jaxper
-from benchmarks import h200
+from benchmarks.harness import h200
 from jaxper import (
     PrioritizedReplay,
     Sequences,

@@ -4,7 +4,7 @@ import time
 
 import numpy as np
 
-from benchmarks.work import Run
+from benchmarks.harness.work import Run
 
 
 def interleaved(runs: dict[str, Run], rounds: int, seconds: float) -> dict[str, np.ndarray]:

@@ -5,8 +5,8 @@ from importlib import metadata
 import jax
 import numpy as np
 
-from benchmarks import compiled
-from benchmarks.work import Contender, Run, Work
+from benchmarks.harness import compiled_loop
+from benchmarks.harness.work import Contender, Run, Work
 
 
 def contenders() -> list[Contender]:
@@ -55,4 +55,4 @@ def _make(work: Work, device: str) -> dict[str, Run]:
     # A GPU would take minutes for the loops of the other path.
     with jax.default_device(jax.devices("cpu")[0]):
         state = jax.jit(fill)(work.rows, np.arange(work.capacity, dtype=np.int32), work.filling)
-    return compiled.runs(work, jax.device_put(state, jax.devices()[0]), add, sample, update)
+    return compiled_loop.runs(work, jax.device_put(state, jax.devices()[0]), add, sample, update)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.work import VARIANTS, Run, Work
+from benchmarks.harness.work import VARIANTS, Run, Work
 
 
 def runs(

@@ -5,8 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxper
-from benchmarks import compiled
-from benchmarks.work import Contender, Run, Work
+from benchmarks.harness import compiled_loop
+from benchmarks.harness.work import Contender, Run, Work
 
 
 def contenders() -> list[Contender]:
@@ -22,7 +22,7 @@ def _make(work: Work) -> dict[str, Run]:
         return drawn.items, drawn.ids, (drawn.probabilities, drawn.weights)
 
     state = full(replay, work)
-    return compiled.runs(work, state, replay.add, sample, replay.update_priorities)
+    return compiled_loop.runs(work, state, replay.add, sample, replay.update_priorities)
 
 
 def full(replay: jaxper.PrioritizedReplay, work: Work) -> jaxper.PrioritizedState:

@@ -7,7 +7,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from benchmarks.work import OPERATIONS, Cell, Contender, Missing
+from benchmarks.harness.work import OPERATIONS, Cell, Contender, Missing
 
 CAPACITY, BATCH = 2**20, 256  # of the short table, or what was measured nearest to them
 

@@ -7,7 +7,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
-from benchmarks.work import OPERATIONS, Cell
+from benchmarks.harness.work import OPERATIONS, Cell
 
 # Okabe and Ito's colours, which everyone can tell apart; jaxper's is black.
 COLOURS = ("#000000", "#0072B2", "#56B4E9", "#D55E00", "#009E73", "#CC79A7", "#E69F00")

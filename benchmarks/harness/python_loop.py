@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.work import VARIANTS, Run, Work
+from benchmarks.harness.work import VARIANTS, Run, Work
 
 
 def runs(

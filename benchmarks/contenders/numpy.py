@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from benchmarks import called
-from benchmarks.work import Contender, Run, Work, transitions
+from benchmarks.harness import python_loop
+from benchmarks.harness.work import Contender, Run, Work, transitions
 
 
 def contenders() -> list[Contender]:
@@ -48,4 +48,4 @@ def _make(work: Work) -> dict[str, Run]:
         return drawn["reward"], slots
 
     write(np.arange(work.capacity), work.filling)
-    return called.runs(work, add, sample, write, np.asarray)
+    return python_loop.runs(work, add, sample, write, np.asarray)

@@ -5,8 +5,8 @@ from importlib import metadata
 
 import numpy as np
 
-from benchmarks import called
-from benchmarks.work import Contender, Run, Work, transitions
+from benchmarks.harness import python_loop
+from benchmarks.harness.work import Contender, Run, Work, transitions
 
 
 def contenders() -> list[Contender]:
@@ -42,6 +42,6 @@ def _make(work: Work) -> dict[str, Run]:
         drawn = buffer.sample()
         return drawn["reward"], drawn["index"]
 
-    return called.runs(
+    return python_loop.runs(
         work, lambda: buffer.extend(rows), sample, buffer.update_priority, torch.from_numpy
     )

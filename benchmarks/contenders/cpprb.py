@@ -4,8 +4,8 @@ from importlib import metadata
 
 import numpy as np
 
-from benchmarks import called
-from benchmarks.work import Contender, Run, Work, transitions
+from benchmarks.harness import python_loop
+from benchmarks.harness.work import Contender, Run, Work, transitions
 
 
 def contenders() -> list[Contender]:
@@ -29,6 +29,6 @@ def _make(work: Work) -> dict[str, Run]:
         drawn = buffer.sample(work.batch_size, beta=0.4)
         return drawn["reward"].ravel(), drawn["indexes"]
 
-    return called.runs(
+    return python_loop.runs(
         work, lambda: buffer.add(**work.rows), sample, buffer.update_priorities, np.asarray
     )
