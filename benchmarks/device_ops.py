@@ -10,12 +10,12 @@ import sys
 import jax
 
 from benchmarks.harness import h200
-from benchmarks.harness.device_cases import ADDED, BATCH, CAPACITY, MEBIBYTE, cases
+from benchmarks.harness.device_cases import ADDED, BATCH, CAPACITY, MEBIBYTE, list_cases
 from jaxper.storage import ring
 
 jax.config.update("jax_platforms", "cpu")  # the GPU is only compiled for
 
-MOST_CROSSING = 16  # bytes between devices: a few scalars
+MAX_CROSSING_BYTES = 16  # bytes between devices: a few scalars
 
 
 def main() -> None:
@@ -23,21 +23,22 @@ def main() -> None:
     print(f"jax {jax.__version__}, {CAPACITY:,} slots, add {ADDED}, sample and update {BATCH}\n")
     print("| compiled for an H200 | operations | at most | loops | copies | temp KiB |")
     print("| --- | ---: | ---: | ---: | ---: | ---: |")
-    for case in cases():
-        mesh, donate = h200.mesh(case.devices), case.donated != ()
-        program = h200.compiled(mesh, case.function, *case.arguments, donate=donate)
+    for case in list_cases():
+        mesh, donate = h200.make_mesh(case.devices), case.donated != ()
+        program = h200.compile_program(mesh, case.function, *case.arguments, donate=donate)
         print(
-            f"| {case.name} | {program.operations} | {case.most} | {program.loops} "
+            f"| {case.name} | {program.operations} | {case.max_operations} | {program.loops} "
             f"| {program.copies} | {program.temp_bytes / 1024:,.0f} |",
             flush=True,
         )
         if (
-            program.operations > case.most
-            or program.operations < min(case.most, 1)  # none found: does the pattern still fit?
-            or program.loops > case.loops
+            program.operations > case.max_operations
+            or program.operations
+            < min(case.max_operations, 1)  # none found: does the pattern still fit?
+            or program.loops > case.max_loops
             or program.copies
-            or program.crossing_bytes > MOST_CROSSING
-            or program.temp_bytes > case.temp
+            or program.crossing_bytes > MAX_CROSSING_BYTES
+            or program.temp_bytes > case.max_temp_bytes
             or program.donated_bytes < ring.nbytes(case.donated) / case.devices - MEBIBYTE
         ):
             failed.append(case.name)

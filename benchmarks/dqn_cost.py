@@ -11,12 +11,12 @@ import numpy as np
 
 from benchmarks.harness import timing
 from benchmarks.harness.training import dqn
-from benchmarks.harness.work import Run
+from benchmarks.harness.work import Loop
 
 CHUNK, ROUNDS = 100, 15
 
 
-def advancing(arguments: Any, name: str) -> Run:
+def make_loop(arguments: Any, name: str) -> Loop:
     """What advances all seeds of an experiment by `CHUNK` steps of every environment, in place."""
     experiment = dqn.set_up(arguments, name)
     keys = jax.random.split(jax.random.key(arguments.seed), arguments.seeds)
@@ -33,8 +33,8 @@ def advancing(arguments: Any, name: str) -> Run:
 
 def main() -> None:
     arguments = dqn.make_parser().parse_args()
-    runs = {name: advancing(arguments, name) for name in ("uniform", "prioritized")}
-    times = timing.interleaved(runs, ROUNDS, seconds=1.0)
+    runs = {name: make_loop(arguments, name) for name in ("uniform", "prioritized")}
+    times = timing.time_in_turn(runs, ROUNDS, seconds=1.0)
     steps = CHUNK * dqn.NUM_ENVS * arguments.seeds
     for name, microseconds in times.items():
         print(f"{name}: {steps / np.median(microseconds) * 1e3:,.1f} thousand steps a second")

@@ -19,16 +19,16 @@ import jaxper
 from benchmarks.contenders import flashbax as flashbax_contender
 from benchmarks.contenders import jaxper as jaxper_contender
 from benchmarks.harness import compiled_loop, timing
-from benchmarks.harness.work import OPERATIONS, VARIANTS, Run, Work, work
+from benchmarks.harness.work import OPERATIONS, VARIANTS, Loop, Work, make_work
 from jaxper.storage import ring
 
 ADDED, BATCH, LARGE_BATCH = 64, 256, 4096
 IMAGE = (84, 84, 4)
-AT_A_TIME = VARIANTS  # runs in one loop of known length
+INNER_TURNS = VARIANTS  # runs in one loop of known length
 ROUNDS, SECONDS = 9, 0.1
 
 
-class Line(NamedTuple):
+class Comparison(NamedTuple):
     """Something that was measured, and what it is to be held against."""
 
     what: str
@@ -37,44 +37,44 @@ class Line(NamedTuple):
     ratio: float  # how many times as long the other took
 
 
-def compared(what: str, run: Run, against: str, other: Run) -> Line:
+def compare(what: str, run: Loop, against: str, other: Loop) -> Comparison:
     """Both run in turn."""
-    times = timing.interleaved({"this": run, "other": other}, ROUNDS, SECONDS)
+    times = timing.time_in_turn({"this": run, "other": other}, ROUNDS, SECONDS)
     ratio = float(np.median(times["other"] / times["this"]))
-    return Line(what, float(np.median(times["this"])) / AT_A_TIME, against, ratio)
+    return Comparison(what, float(np.median(times["this"])) / INNER_TURNS, against, ratio)
 
 
-def work_of(capacity: int) -> Work:
+def make_small_work(capacity: int) -> Work:
     """Small transitions, in batches of `BATCH`."""
-    return work(capacity, BATCH, ADDED)._replace(at_a_time=AT_A_TIME)
+    return make_work(capacity, BATCH, ADDED)._replace(inner_turns=INNER_TURNS)
 
 
-def steps(capacity: int) -> Iterator[Line]:
+def compare_steps(capacity: int) -> Iterator[Comparison]:
     """Whole steps of small transitions."""
-    job = work_of(capacity)
-    own = jaxper_contender.contenders()[0].make(job)
+    job = make_small_work(capacity)
+    own = jaxper_contender.contenders()[0].make_loops(job)
     if importlib.util.find_spec("flashbax") is None:
-        times = timing.interleaved({"step": own["step"]}, ROUNDS, SECONDS)["step"]
-        microseconds = float(np.median(times)) / AT_A_TIME
-        yield Line("step", microseconds, "flashbax is not installed", float("nan"))
+        times = timing.time_in_turn({"step": own["step"]}, ROUNDS, SECONDS)["step"]
+        microseconds = float(np.median(times)) / INNER_TURNS
+        yield Comparison("step", microseconds, "flashbax is not installed", float("nan"))
         return
     flashbax = flashbax_contender.contenders()[1]
-    other = flashbax.make(job)
+    other = flashbax.make_loops(job)
     for operation in OPERATIONS:
-        yield compared(operation, own[operation], flashbax.name, other[operation])
+        yield compare(operation, own[operation], flashbax.name, other[operation])
 
 
-def growth(capacities: list[int]) -> Iterator[Line]:
+def compare_growth(capacities: list[int]) -> Iterator[Comparison]:
     """Draw and update at each capacity against the first."""
-    runs = [without_items(capacity) for capacity in capacities]
+    runs = [make_loop_without_items(capacity) for capacity in capacities]
     for capacity, run in zip(capacities, runs, strict=True):
         what = f"sample and update without items, {capacity:,} of them"
-        yield compared(what, run, f"{capacities[0]:,} items", runs[0])
+        yield compare(what, run, f"{capacities[0]:,} items", runs[0])
 
 
-def without_items(capacity: int) -> Run:
+def make_loop_without_items(capacity: int) -> Loop:
     """Draws and updates of a replay whose items are one number each, and are not asked for."""
-    job = work_of(capacity)
+    job = make_small_work(capacity)
     job = job._replace(rows={"reward": job.rows["reward"]})
     replay = jaxper.PrioritizedReplay(capacity)
     keys, priorities = jax.random.split(jax.random.key(1), VARIANTS), jnp.asarray(job.priorities)
@@ -83,28 +83,28 @@ def without_items(capacity: int) -> Run:
         drawn = replay.sample(state, keys[i], BATCH)
         return replay.update_priorities(state, drawn.ids, priorities[i]), drawn.weights
 
-    held = [jaxper_contender.full(replay, job), jnp.zeros(BATCH)]
-    return compiled_loop.loop(held, body, AT_A_TIME)
+    held = [jaxper_contender.fill_replay(replay, job), jnp.zeros(BATCH)]
+    return compiled_loop.compile_loop(held, body, INNER_TURNS)
 
 
-def images(capacity: int) -> Iterator[Line]:
+def compare_images(capacity: int) -> Iterator[Comparison]:
     """The gather of image pairs against a copy of as many that lie side by side."""
     item = {name: jax.ShapeDtypeStruct(IMAGE, jnp.uint8) for name in ("now", "next")}
     replay = jaxper.PrioritizedReplay(capacity)
     state = replay.init(item)
     for batch_size in (BATCH, LARGE_BATCH):
-        held, gather, copy = gather_and_copy(replay, state, batch_size)
-        yield compared(
+        held, gather, copy = make_gather_and_copy(replay, state, batch_size)
+        yield compare(
             f"gather of {batch_size} pairs of {'x'.join(map(str, IMAGE))} images, "
             f"{ring.nbytes(held[1]) / 1e6:.1f} MB",
-            compiled_loop.loop(held, gather, AT_A_TIME),
+            compiled_loop.compile_loop(held, gather, INNER_TURNS),
             "a copy of as many side by side",
-            compiled_loop.loop(held, copy, AT_A_TIME),
+            compiled_loop.compile_loop(held, copy, INNER_TURNS),
         )
         state = held[0]
 
 
-def gather_and_copy(
+def make_gather_and_copy(
     replay: jaxper.PrioritizedReplay, state: Any, batch_size: int
 ) -> tuple[list[Any], Any, Any]:
     """A state and a batch, and what fills the batch: from random places, and from one."""
@@ -118,11 +118,11 @@ def gather_and_copy(
 
     def copy(state: Any, batch: Any, i: Any) -> tuple[Any, Any]:
         return state, [
-            slice_of(leaf, starts[i], old.shape)
+            slice_images(leaf, starts[i], old.shape)
             for leaf, old in zip(state.storage.large, batch, strict=True)
         ]
 
-    def slice_of(leaf: Any, start: Any, shape: Any) -> Any:
+    def slice_images(leaf: Any, start: Any, shape: Any) -> Any:
         # As words: of bytes a GPU moves 4 a thread, of words 16.
         words = jax.lax.bitcast_convert_type(leaf.reshape(len(leaf), -1, 4), jnp.uint32)
         words = jax.lax.dynamic_slice_in_dim(words, start, batch_size)
@@ -132,20 +132,20 @@ def gather_and_copy(
     return [state, batch], gather, copy
 
 
-def side_by_side(capacity: int, replays: int) -> Line:
+def compare_replays_under_vmap(capacity: int, replays: int) -> Comparison:
     """Steps of many replays under `vmap` against those of one."""
-    job = work_of(capacity)
-    return compared(
+    job = make_small_work(capacity)
+    return compare(
         f"step of {replays} replays of {capacity:,} under vmap",
-        _vmapped(job, replays)["step"],
+        _make_loops_under_vmap(job, replays)["step"],
         "one replay under vmap",
-        _vmapped(job, 1)["step"],
+        _make_loops_under_vmap(job, 1)["step"],
     )
 
 
-def _vmapped(job: Work, replays: int) -> dict[str, Run]:
-    replay = jaxper.PrioritizedReplay(job.capacity)
-    one = jaxper_contender.full(replay, job)
+def _make_loops_under_vmap(work: Work, replays: int) -> dict[str, Loop]:
+    replay = jaxper.PrioritizedReplay(work.capacity)
+    one = jaxper_contender.fill_replay(replay, work)
     state = jax.tree.map(lambda leaf: jnp.repeat(leaf[None], replays, axis=0), one)
 
     def add(state: Any, rows: Any) -> Any:
@@ -161,7 +161,7 @@ def _vmapped(job: Work, replays: int) -> dict[str, Run]:
         priorities = jnp.broadcast_to(priorities, (replays, BATCH))
         return jax.vmap(replay.update_priorities)(state, ids, priorities)
 
-    return compiled_loop.runs(job, state, add, sample, update)
+    return compiled_loop.make_loops(work, state, add, sample, update)
 
 
 def main() -> None:
@@ -182,18 +182,18 @@ def main() -> None:
         "| --- | ---: | --- | ---: |",
     ]
     print("\n".join(lines), flush=True)
-    for line in measured(arguments):
+    for line in measure(arguments):
         ratio = "" if np.isnan(line.ratio) else f"{line.ratio:.3g}x"
         lines.append(f"| {line.what} | {line.microseconds:,.1f} | {line.against} | {ratio} |")
         print(lines[-1], flush=True)
     arguments.output.write_text("\n".join(lines) + "\n")
 
 
-def measured(arguments: Any) -> Iterator[Line]:
-    yield from steps(arguments.capacity)
-    yield from growth(arguments.growth)
-    yield from images(arguments.images)
-    yield side_by_side(arguments.replay_capacity, arguments.replays)
+def measure(arguments: Any) -> Iterator[Comparison]:
+    yield from compare_steps(arguments.capacity)
+    yield from compare_growth(arguments.growth)
+    yield from compare_images(arguments.images)
+    yield compare_replays_under_vmap(arguments.replay_capacity, arguments.replays)
 
 
 if __name__ == "__main__":

@@ -13,23 +13,25 @@ import numpy as np
 import jaxper
 from benchmarks.contenders import jaxper as jaxper_contender
 from benchmarks.harness import compiled_loop, timing
-from benchmarks.harness.work import Run, work
+from benchmarks.harness.work import Loop, make_work
 
 ADDED = 64
 
 
-def runs(capacity: int, batch_size: int) -> dict[str, Run]:
+def make_loops(capacity: int, batch_size: int) -> dict[str, Loop]:
     """A draw with and without items, and an update, each of a replay of its own."""
-    job = work(capacity, batch_size, ADDED)
+    job = make_work(capacity, batch_size, ADDED)
     replay = jaxper.PrioritizedReplay(capacity)
 
     def without_items(state: Any, key: Any) -> tuple[Any, Any, Any]:
         drawn = replay.sample(state, key, batch_size, beta=0.4)
         return (), drawn.ids, (drawn.probabilities, drawn.weights)
 
-    state = jaxper_contender.full(replay, job)
-    alone = compiled_loop.runs(job, state, replay.add, without_items, replay.update_priorities)
-    with_items = jaxper_contender.contenders()[0].make(job)["sample"]
+    state = jaxper_contender.fill_replay(replay, job)
+    alone = compiled_loop.make_loops(
+        job, state, replay.add, without_items, replay.update_priorities
+    )
+    with_items = jaxper_contender.contenders()[0].make_loops(job)["sample"]
     return {
         "sample": with_items,
         "sample, without items": alone["sample"],
@@ -45,13 +47,15 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=0.05, help="per run and round")
     arguments = parser.parse_args()
     jax.config.update("jax_platforms", "cpu")
-    made = {capacity: runs(capacity, arguments.batch_size) for capacity in arguments.capacities}
-    head = " | ".join(f"{capacity:,}" for capacity in made)
+    loops = {
+        capacity: make_loops(capacity, arguments.batch_size) for capacity in arguments.capacities
+    }
+    head = " | ".join(f"{capacity:,}" for capacity in loops)
     print(f"| microseconds, batch {arguments.batch_size} | {head} |")
-    print("| --- |" + " ---: |" * len(made))
-    for operation in made[arguments.capacities[0]]:
-        chosen = {str(capacity): made[capacity][operation] for capacity in made}
-        times = list(timing.interleaved(chosen, arguments.rounds, arguments.seconds).values())
+    print("| --- |" + " ---: |" * len(loops))
+    for operation in loops[arguments.capacities[0]]:
+        chosen = {str(capacity): loops[capacity][operation] for capacity in loops}
+        times = list(timing.time_in_turn(chosen, arguments.rounds, arguments.seconds).values())
         entries = [f"{np.median(t):,.1f} ({np.median(t / times[0]):.2f}x)" for t in times]
         print(f"| {operation} | " + " | ".join(entries) + " |", flush=True)
 

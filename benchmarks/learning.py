@@ -22,7 +22,7 @@ import numpy as np
 from tqdm import tqdm
 
 from benchmarks.harness import learning_report, training
-from benchmarks.harness.learning_report import Learned
+from benchmarks.harness.learning_report import Result
 from benchmarks.harness.training import POINTS, Setting
 
 REPLAYS = ("uniform", "prioritized")
@@ -46,7 +46,7 @@ def learn(
     """
     runs, curves, seconds = {}, {name: [] for name in programs}, {name: [] for name in programs}
     for name, program in programs.items():
-        runs[name] = program.start(*training.keys_and_rates(key, rates[name], seeds))
+        runs[name] = program.start(*training.pair_keys_with_rates(key, rates[name], seeds))
     for _ in tqdm(range(POINTS), desc=f"{setting.env}, {seeds} seeds", unit="point"):
         for name, program in programs.items():
             began = time.perf_counter()
@@ -58,16 +58,16 @@ def learn(
     return {name: np.stack(curve) for name, curve in curves.items()}, speeds
 
 
-def compare(setting: Setting, seeds: int, tuning_seeds: int, seed: int) -> dict[str, Learned]:
+def compare(setting: Setting, seeds: int, tuning_seeds: int, seed: int) -> dict[str, Result]:
     """Tunes both replays' step sizes, and learns with the best on fresh seeds."""
-    programs = {name: Program(*training.program(setting, name)) for name in REPLAYS}
+    programs = {name: Program(*training.make_program(setting, name)) for name in REPLAYS}
     tuning_key, key = jax.random.split(jax.random.key(seed))
     tried, _ = learn(setting, programs, tuning_key, dict.fromkeys(REPLAYS, RATES), tuning_seeds)
     scores = {name: learning_report.iqm(learning_report.score(tried[name])) for name in REPLAYS}
     best = {name: RATES[int(np.argmax(scores[name]))] for name in REPLAYS}
     curves, speeds = learn(setting, programs, key, {name: [best[name]] for name in REPLAYS}, seeds)
     return {
-        name: Learned(
+        name: Result(
             curves=curves[name][:, 0].tolist(),
             rate=best[name],
             tuned=dict(zip(map(str, RATES), scores[name].tolist(), strict=True)),
@@ -77,7 +77,7 @@ def compare(setting: Setting, seeds: int, tuning_seeds: int, seed: int) -> dict[
     }
 
 
-def stored(arguments: argparse.Namespace, game: str) -> dict[str, Learned]:
+def load_or_learn(arguments: argparse.Namespace, game: str) -> dict[str, Result]:
     """What is in the folder of this game and command; learned first where nothing is."""
     a, setting = arguments, Setting(game, arguments.steps, n_step=arguments.n_step)
     name = f"{game}-{a.steps}-{a.n_step}-{a.seeds}-{a.tuning_seeds}-{a.seed}.json"
@@ -87,7 +87,7 @@ def stored(arguments: argparse.Namespace, game: str) -> dict[str, Learned]:
         path.parent.mkdir(exist_ok=True)
         path.write_text(json.dumps({name: found._asdict() for name, found in results.items()}))
     found = json.loads(path.read_text())
-    return {name: Learned(**found[name]) for name in REPLAYS}
+    return {name: Result(**found[name]) for name in REPLAYS}
 
 
 def parse_arguments() -> argparse.Namespace:
@@ -111,8 +111,8 @@ def main() -> None:
     arguments = parse_arguments()
     games = [game for name in arguments.games for game in GAMES.get(name, [name])]
     began = time.perf_counter()
-    results = {game: stored(arguments, game) for game in games}
-    learning_report.write(results, arguments.steps, arguments.output)
+    results = {game: load_or_learn(arguments, game) for game in games}
+    learning_report.write_report(results, arguments.steps, arguments.output)
     print(f"{time.perf_counter() - began:.0f} seconds in all")
 
 

@@ -17,13 +17,13 @@ import jax
 from tqdm import tqdm
 
 from benchmarks.harness import plots, tables, timing
-from benchmarks.harness.work import OPERATIONS, Cell, Contender, Missing, Run, Work, work
+from benchmarks.harness.work import OPERATIONS, Cell, Contender, Loop, Missing, Work, make_work
 
 MODULES = ("jaxper", "flashbax", "torchrl", "cpprb", "numpy")
 ADDED = 64
 
 
-def found() -> tuple[list[Contender], list[Missing]]:
+def find_contenders() -> tuple[list[Contender], list[Missing]]:
     """The contenders that are installed, and those that are not."""
     here: list[Contender] = []
     missing = []
@@ -35,12 +35,12 @@ def found() -> tuple[list[Contender], list[Missing]]:
     return here, missing
 
 
-def measured(arguments: Any, contenders: list[Contender]) -> Iterator[Cell]:
+def measure(arguments: Any, contenders: list[Contender]) -> Iterator[Cell]:
     """All cells, smallest first. Who takes too long to set up is not set up for a larger one."""
     slow: dict[str, str] = {}
     sizes = [(c, b) for c in arguments.capacities for b in arguments.batch_sizes]
     for capacity, batch_size in tqdm(sizes, disable=None):
-        job = work(capacity, batch_size, ADDED)
+        job = make_work(capacity, batch_size, ADDED)
         runs = {}
         for contender in contenders:
             if contender.name not in slow:
@@ -48,22 +48,23 @@ def measured(arguments: Any, contenders: list[Contender]) -> Iterator[Cell]:
                 if taken > arguments.setup_limit and contender is not contenders[0]:
                     slow[contender.name] = f"its setup at {capacity:,} took {taken:.0f} s"
         for operation in OPERATIONS:
-            chosen = {name: made[operation] for name, made in runs.items()}
+            chosen = {name: loops[operation] for name, loops in runs.items()}
             left_out = {
                 name: why
                 for name, run in chosen.items()
-                if (why := timing.too_long(run, arguments.limit)) and name != contenders[0].name
+                if (why := timing.check_duration(run, arguments.limit))
+                and name != contenders[0].name
             }
             chosen = {name: run for name, run in chosen.items() if name not in left_out}
-            times = timing.interleaved(chosen, arguments.rounds, arguments.seconds)
+            times = timing.time_in_turn(chosen, arguments.rounds, arguments.seconds)
             not_set_up = {name: why for name, why in slow.items() if name not in runs}
             yield Cell(capacity, batch_size, operation, times, left_out | not_set_up)
 
 
-def _set_up(contender: Contender, job: Work) -> tuple[dict[str, Run], float]:
+def _set_up(contender: Contender, work: Work) -> tuple[dict[str, Loop], float]:
     """What it runs, and the seconds that it took to fill it."""
     start = time.perf_counter()
-    return contender.make(job), time.perf_counter() - start
+    return contender.make_loops(work), time.perf_counter() - start
 
 
 def main() -> None:
@@ -79,14 +80,14 @@ def main() -> None:
     add("--output", type=Path, default=Path("docs/peers"), help="without suffix")
     arguments = parser.parse_args()
     jax.config.update("jax_platforms", "cpu")
-    contenders, missing = found()
+    contenders, missing = find_contenders()
     cells: list[Cell] = []
-    for cell in measured(arguments, contenders):
+    for cell in measure(arguments, contenders):
         cells.append(cell)
-        text = tables.document(cells, contenders, missing)
+        text = tables.format_document(cells, contenders, missing)
         arguments.output.with_suffix(".md").write_text(text)
-    plots.peers(cells, arguments.output.with_suffix(".png"))
-    print(tables.short(cells, contenders))
+    plots.plot_peers(cells, arguments.output.with_suffix(".png"))
+    print(tables.format_short(cells, contenders))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import numpy as np
 
 import jaxper
 from benchmarks.harness import compiled_loop, timing
-from benchmarks.harness.work import VARIANTS, Run
+from benchmarks.harness.work import VARIANTS, Loop
 
 OBSERVATION = 8  # float32 of a step's observation
 
@@ -35,7 +35,7 @@ SEQUENCES = [Job(num_envs, 121, 40, 40, 64) for num_envs in (1, 32, 256, 1024)]
 JOBS = [Job(num_envs, 2, 1, 1, 256) for num_envs in (1, 32, 256, 1024)] + SEQUENCES
 
 
-def steps_of(job: Job) -> jaxper.TimeStep:
+def random_steps(job: Job) -> jaxper.TimeStep:
     """What an add gets, leaves [added, num_envs, ...]."""
     random, shape = np.random.default_rng(0), (job.added, job.num_envs)
     observation = random.normal(size=(*shape, OBSERVATION)).astype(np.float32)
@@ -43,7 +43,7 @@ def steps_of(job: Job) -> jaxper.TimeStep:
     return jaxper.TimeStep(observation, np.zeros(shape, np.int32), reward, none, none)
 
 
-def runs(state: Any, add: Callable, sample: Callable, update: Callable) -> dict[str, Run]:
+def _make_loops(state: Any, add: Callable, sample: Callable, update: Callable) -> dict[str, Loop]:
     """Adds, draws and whole steps; a draw gives what was drawn, and its ids."""
     keys = jax.random.split(jax.random.key(1), VARIANTS)
     drawn = jax.eval_shape(sample, state, keys[0])
@@ -59,20 +59,20 @@ def runs(state: Any, add: Callable, sample: Callable, update: Callable) -> dict[
         "sample": lambda state, drawn, i: (state, sample(state, keys[i])),
         "step": step,
     }
-    return {name: compiled_loop.loop(held, body, 1) for name, body in bodies.items()}
+    return {name: compiled_loop.compile_loop(held, body, 1) for name, body in bodies.items()}
 
 
-def filled(init: Callable, add: Callable, adds: int) -> Any:
+def _fill(init: Callable, add: Callable, adds: int) -> Any:
     """The state after so many adds."""
     return jax.jit(lambda: jax.lax.fori_loop(0, adds, lambda _, state: add(state), init()))()
 
 
-def of_jaxper(job: Job, capacity: int) -> dict[str, Run]:
+def make_jaxper_loops(job: Job, capacity: int) -> dict[str, Loop]:
     """A stream, seen as one-step transitions or as sequences."""
     sequences = jaxper.Sequences(job.num_envs, job.length, job.period, boundaries="cross")
     view = jaxper.Transitions(job.num_envs) if job.length == 2 else sequences
     replay = jaxper.PrioritizedReplay(capacity, view=view)
-    steps = jax.tree.map(jnp.asarray, steps_of(job))
+    steps = jax.tree.map(jnp.asarray, random_steps(job))
 
     def add(state: Any) -> Any:
         return replay.add(state, steps)
@@ -84,11 +84,11 @@ def of_jaxper(job: Job, capacity: int) -> dict[str, Run]:
     def init() -> Any:
         return replay.init(jax.tree.map(lambda leaf: leaf[0, 0], steps))
 
-    state = filled(init, add, capacity // job.num_envs // job.added)
-    return runs(state, add, sample, replay.update_priorities)
+    state = _fill(init, add, capacity // job.num_envs // job.added)
+    return _make_loops(state, add, sample, replay.update_priorities)
 
 
-def of_flashbax(job: Job, capacity: int) -> dict[str, Run]:
+def make_flashbax_loops(job: Job, capacity: int) -> dict[str, Loop]:
     """Its prioritised trajectory buffer, of which its flat buffer takes two steps at a time."""
     import flashbax
 
@@ -101,7 +101,7 @@ def of_flashbax(job: Job, capacity: int) -> dict[str, Run]:
         max_length_time_axis=capacity // job.num_envs // job.period * job.period,
         device="cpu",
     )
-    steps = jax.tree.map(lambda leaf: jnp.asarray(leaf).swapaxes(0, 1), steps_of(job))._asdict()
+    steps = jax.tree.map(lambda leaf: jnp.asarray(leaf).swapaxes(0, 1), random_steps(job))._asdict()
 
     def add(state: Any) -> Any:
         return buffer.add(state, steps)
@@ -113,16 +113,16 @@ def of_flashbax(job: Job, capacity: int) -> dict[str, Run]:
     def init() -> Any:
         return buffer.init(jax.tree.map(lambda leaf: leaf[0, 0], steps))
 
-    state = filled(init, add, capacity // job.num_envs // job.added)
-    return runs(state, add, sample, buffer.set_priorities)
+    state = _fill(init, add, capacity // job.num_envs // job.added)
+    return _make_loops(state, add, sample, buffer.set_priorities)
 
 
-def contenders(job: Job, capacity: int) -> dict[str, dict[str, Run]]:
+def make_loops(job: Job, capacity: int) -> dict[str, dict[str, Loop]]:
     """The runs of each; flashbax's where it is installed."""
-    made = {"jaxper": of_jaxper(job, capacity)}
+    loops = {"jaxper": make_jaxper_loops(job, capacity)}
     with contextlib.suppress(ImportError):
-        made["flashbax"] = of_flashbax(job, capacity)
-    return made
+        loops["flashbax"] = make_flashbax_loops(job, capacity)
+    return loops
 
 
 def main() -> None:
@@ -133,14 +133,14 @@ def main() -> None:
     arguments = parser.parse_args()
     jax.config.update("jax_platforms", "cpu")
     for number, job in enumerate(JOBS):
-        made = contenders(job, arguments.capacity)
-        if not number and "flashbax" not in made:
+        loops = make_loops(job, arguments.capacity)
+        if not number and "flashbax" not in loops:
             print("Missing: flashbax, which cannot be imported.\n")
         if not number:
-            print("| steps | environments | batch | | " + " | ".join(made) + " |")
-            print("| ---: | ---: | ---: | --- |" + " ---: |" * len(made))
-        for operation in made["jaxper"]:
-            cells = timing.cells(made, operation, arguments.rounds, arguments.seconds)
+            print("| steps | environments | batch | | " + " | ".join(loops) + " |")
+            print("| ---: | ---: | ---: | --- |" + " ---: |" * len(loops))
+        for operation in loops["jaxper"]:
+            cells = timing.time_row(loops, operation, arguments.rounds, arguments.seconds)
             sizes = f"| {job.length} | {job.num_envs:,} | {job.batch_size} | {operation} |"
             print(f"{sizes} {cells} |", flush=True)
 

@@ -13,12 +13,12 @@ import jax.numpy as jnp
 
 import jaxper
 from benchmarks.harness import compiled_loop, timing
-from benchmarks.harness.work import VARIANTS, Run, Work, work
+from benchmarks.harness.work import VARIANTS, Loop, Work, make_work
 
 ADDED = 64
 
 
-def runs(work: Work, init: Callable, add: Callable, sample: Callable) -> dict[str, Run]:
+def _make_loops(work: Work, init: Callable, add: Callable, sample: Callable) -> dict[str, Loop]:
     """Adds, draws, and both, of one full buffer: a step adds first, so nothing is copied."""
     rows = jax.tree.map(jnp.asarray, work.rows)
     keys = jax.random.split(jax.random.key(1), VARIANTS)
@@ -42,22 +42,24 @@ def runs(work: Work, init: Callable, add: Callable, sample: Callable) -> dict[st
         "sample": lambda state, drawn, i: (state, sample(state, keys[i])),
         "add and sample": step,
     }
-    return {name: compiled_loop.loop(held, body, 1) for name, body in bodies.items()}
+    return {name: compiled_loop.compile_loop(held, body, 1) for name, body in bodies.items()}
 
 
-def contenders(work: Work) -> dict[str, dict[str, Run]]:
+def make_loops(work: Work) -> dict[str, dict[str, Loop]]:
     """The runs of each; flashbax's where it is installed."""
     replay, size = jaxper.UniformReplay(work.capacity), work.batch_size
-    made = {
-        "jaxper": runs(work, replay.init, replay.add, lambda s, key: replay.sample(s, key, size))
+    loops = {
+        "jaxper": _make_loops(
+            work, replay.init, replay.add, lambda s, key: replay.sample(s, key, size)
+        )
     }
     try:
         import flashbax
     except ImportError as error:
         print(f"Missing: flashbax ({error}).\n")
-        return made
+        return loops
     items = flashbax.make_item_buffer(work.capacity, size, size, add_batches=True)
-    made["flashbax, items"] = runs(work, items.init, items.add, items.sample)
+    loops["flashbax, items"] = _make_loops(work, items.init, items.add, items.sample)
     steps: Any = flashbax.make_trajectory_buffer(
         add_batch_size=ADDED,
         sample_batch_size=size,
@@ -70,8 +72,8 @@ def contenders(work: Work) -> dict[str, dict[str, Run]]:
     def add(state: Any, rows: Any) -> Any:
         return steps.add(state, jax.tree.map(lambda leaf: leaf[:, None], rows))
 
-    made["flashbax, trajectories"] = runs(work, steps.init, add, steps.sample)
-    return made
+    loops["flashbax, trajectories"] = _make_loops(work, steps.init, add, steps.sample)
+    return loops
 
 
 def main() -> None:
@@ -84,12 +86,12 @@ def main() -> None:
     jax.config.update("jax_platforms", "cpu")
     sizes = [(c, size) for c in arguments.capacities for size in arguments.batch_sizes]
     for number, (capacity, size) in enumerate(sizes):
-        made = contenders(work(capacity, size, ADDED))
+        loops = make_loops(make_work(capacity, size, ADDED))
         if not number:
-            print("| capacity | batch | | " + " | ".join(made) + " |")
-            print("| ---: | ---: | --- |" + " ---: |" * len(made))
-        for operation in made["jaxper"]:
-            cells = timing.cells(made, operation, arguments.rounds, arguments.seconds)
+            print("| capacity | batch | | " + " | ".join(loops) + " |")
+            print("| ---: | ---: | --- |" + " ---: |" * len(loops))
+        for operation in loops["jaxper"]:
+            cells = timing.time_row(loops, operation, arguments.rounds, arguments.seconds)
             print(f"| {capacity:,} | {size:,} | {operation} | {cells} |", flush=True)
 
 

@@ -46,7 +46,7 @@ def init(
     return Learner(params, target_params, optimizer.init(params), jnp.int32(0))
 
 
-def q_values(network: nn.Module, params: Any, observation: Array) -> Array:
+def apply_network(network: nn.Module, params: Any, observation: Array) -> Array:
     """Q-values of all actions, float32 [actions], for one observation."""
     values: Any = network.apply(params, observation)
     return values
@@ -54,7 +54,7 @@ def q_values(network: nn.Module, params: Any, observation: Array) -> Array:
 
 def act(network: nn.Module, params: Any, key: Array, observations: Array, epsilon: Any) -> Array:
     """Epsilon-greedy actions, int32 [B], for observations [B, ...]."""
-    return explore(key, jax.vmap(partial(q_values, network, params))(observations), epsilon)
+    return explore(key, jax.vmap(partial(apply_network, network, params))(observations), epsilon)
 
 
 def explore(key: Array, q: Array, epsilon: Any) -> Array:
@@ -67,13 +67,13 @@ def explore(key: Array, q: Array, epsilon: Any) -> Array:
 
 def td_error(network: nn.Module, params: Any, target_params: Any, step: jaxper.Transition) -> Array:
     """The double-Q error of one transition (van Hasselt et al. 2016)."""
-    action = jnp.argmax(q_values(network, params, step.next_observation))
-    value = chosen(q_values(network, target_params, step.next_observation), action)
+    action = jnp.argmax(apply_network(network, params, step.next_observation))
+    value = select_q(apply_network(network, target_params, step.next_observation), action)
     target = jax.lax.stop_gradient(step.reward + step.discount * value)
-    return target - chosen(q_values(network, params, step.observation), step.action)
+    return target - select_q(apply_network(network, params, step.observation), step.action)
 
 
-def chosen(q: Array, action: Array) -> Array:
+def select_q(q: Array, action: Array) -> Array:
     """The Q-value of one action; its gradient needs no scatter, as that of `q[action]` would."""
     return jnp.sum(q * jax.nn.one_hot(action, q.shape[0]))
 
@@ -99,11 +99,11 @@ def learn(
 
     (value, errors), gradients = jax.value_and_grad(loss, has_aux=True)(learner.params)
     if axis_name is not None:
-        value, gradients = mean_of_shards((value, gradients), axis_name)
-    return step(optimizer, learner, gradients), value, errors
+        value, gradients = average_over_shards((value, gradients), axis_name)
+    return apply_gradients(optimizer, learner, gradients), value, errors
 
 
-def mean_of_shards(tree: Any, axis_name: str) -> Any:
+def average_over_shards(tree: Any, axis_name: str) -> Any:
     """The same bits however the shards are spread over processes.
 
     `jax.lax.pmean` moves less, but the order in which it adds up differs with the processes, and
@@ -112,7 +112,9 @@ def mean_of_shards(tree: Any, axis_name: str) -> Any:
     return jax.tree.map(lambda leaf: jax.lax.all_gather(leaf, axis_name).mean(axis=0), tree)
 
 
-def step(optimizer: optax.GradientTransformation, learner: Learner, gradients: Any) -> Learner:
+def apply_gradients(
+    optimizer: optax.GradientTransformation, learner: Learner, gradients: Any
+) -> Learner:
     """The learner after one step along the gradients."""
     change, optimizer_state = optimizer.update(gradients, learner.optimizer, learner.params)
     params: Any = optax.apply_updates(learner.params, change)

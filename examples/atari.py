@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 import jaxper
 
-FRAMES = 4  # in a stack
+FRAME_STACK = 4  # in a stack
 N_STEP = 3
 DISCOUNT = 0.99
 BATCH_SIZE = 32
@@ -49,7 +49,7 @@ class Convolutions(nn.Module):
         return nn.Dense(self.actions)(hidden)
 
 
-class Compiled(NamedTuple):
+class Functions(NamedTuple):
     """What runs on the device."""
 
     act: Callable
@@ -65,10 +65,12 @@ class Run(NamedTuple):
     key: Array
     learner: agent.Learner
     stack: Any  # what the agent sees of each game
-    replay: Any
+    replay_state: Any
 
 
-def compiled(network: nn.Module, optimizer: optax.GradientTransformation, replay: Any) -> Compiled:
+def compile_functions(
+    network: nn.Module, optimizer: optax.GradientTransformation, replay: Any
+) -> Functions:
     def act(stack, params, observation, first, key):
         stack = jaxper.stack_frames(stack, observation, first, stack_axis=-1)
         return stack, agent.act(network, params, key, stack, EPSILON)
@@ -76,7 +78,7 @@ def compiled(network: nn.Module, optimizer: optax.GradientTransformation, replay
     def learn(learner, steps, weights):
         return agent.learn(network, optimizer, learner, steps, weights)
 
-    return Compiled(
+    return Functions(
         act=jax.jit(act, donate_argnums=0),
         add=jax.jit(replay.add, donate_argnums=0),
         sample=jax.jit(lambda state, key: replay.sample(state, key, BATCH_SIZE)),
@@ -85,57 +87,57 @@ def compiled(network: nn.Module, optimizer: optax.GradientTransformation, replay
     )
 
 
-def play(device: Compiled, run: Run, games: Games, watch: Stopwatch) -> Run:
+def play(functions: Functions, run: Run, games: Games, watch: Stopwatch) -> Run:
     """One step of every game, stored."""
     key, act_key = jax.random.split(run.key)
     with watch("acting"):
         observed = games.observation, games.first
-        stack, actions = device.act(run.stack, run.learner.params, *observed, act_key)
+        stack, actions = functions.act(run.stack, run.learner.params, *observed, act_key)
         actions = np.asarray(actions)
     with watch("games"):
         step = games.step(actions)
     with watch("replay"):
-        stored = jax.block_until_ready(device.add(run.replay, step))
-    return Run(key, run.learner, stack, stored)
+        replay_state = jax.block_until_ready(functions.add(run.replay_state, step))
+    return Run(key, run.learner, stack, replay_state)
 
 
-def learn(device: Compiled, run: Run, watch: Stopwatch) -> Run:
+def learn(functions: Functions, run: Run, watch: Stopwatch) -> Run:
     """One update from a batch, and its new priorities."""
     key, sample_key = jax.random.split(run.key)
     with watch("replay"):
-        drawn = jax.block_until_ready(device.sample(run.replay, sample_key))
+        sample = jax.block_until_ready(functions.sample(run.replay_state, sample_key))
     with watch("learning"):
-        learned = device.learn(run.learner, drawn.items, drawn.weights)
+        learned = functions.learn(run.learner, sample.items, sample.weights)
         learner, _, errors = jax.block_until_ready(learned)
     with watch("replay"):
-        stored = device.update_priorities(run.replay, drawn.ids, jnp.abs(errors))
-        jax.block_until_ready(stored)
-    return Run(key, learner, run.stack, stored)
+        replay_state = functions.update_priorities(run.replay_state, sample.ids, jnp.abs(errors))
+        jax.block_until_ready(replay_state)
+    return Run(key, learner, run.stack, replay_state)
 
 
 def train(arguments: argparse.Namespace, replay: Any, games: Games) -> tuple[Run, Stopwatch]:
     """Plays and learns until the time is up; the watch starts once all is compiled."""
     network, optimizer = Convolutions(games.actions), optax.adam(1e-4)
-    device, watch = compiled(network, optimizer, replay), Stopwatch()
-    key, stack = jax.random.key(arguments.seed), games.empty_stack(FRAMES)
+    functions, watch = compile_functions(network, optimizer, replay), Stopwatch()
+    key, stack = jax.random.key(arguments.seed), games.make_empty_stack(FRAME_STACK)
     learner = agent.init(network, optimizer, key, jax.tree.map(lambda leaf: leaf[0], stack))
-    run = Run(key, learner, stack, replay.init(games.one_step()))
+    run = Run(key, learner, stack, replay.init(games.make_example_step()))
     for _ in range(ROWS_BEFORE_LEARNING):
-        run = play(device, run, games, watch)
-    run = learn(device, run, watch)
+        run = play(functions, run, games, watch)
+    run = learn(functions, run, watch)
 
     watch, end = Stopwatch(), time.perf_counter() + arguments.seconds
     with tqdm(unit="frame", unit_scale=True) as bar:
         while time.perf_counter() < end:
-            run = learn(device, play(device, run, games, watch), watch)
+            run = learn(functions, play(functions, run, games, watch), watch)
             bar.update(arguments.envs)
             watch.frames += arguments.envs
     return run, watch
 
 
-def usual_bytes(replay: Any, games: Games) -> float:
+def count_usual_bytes(replay: Any, games: Games) -> float:
     """Bytes of a transition whose two stacks are stored with it."""
-    stack = jax.tree.map(lambda leaf: leaf[0], games.empty_stack(FRAMES))
+    stack = jax.tree.map(lambda leaf: leaf[0], games.make_empty_stack(FRAME_STACK))
     number = jnp.float32(0)
     item = jaxper.Transition(stack, jnp.int32(0), number, number, stack, ())
     return jaxper.PrioritizedReplay(replay.capacity).nbytes(item) / replay.capacity
@@ -160,16 +162,16 @@ def main() -> None:
     arguments = parse_arguments()
     games = Games(arguments.game, arguments.envs, arguments.seed)
     view = jaxper.Transitions(
-        arguments.envs, N_STEP, DISCOUNT, FRAMES, stack_axis=-1, autoreset="next_step"
+        arguments.envs, N_STEP, DISCOUNT, FRAME_STACK, stack_axis=-1, autoreset="next_step"
     )
     replay = jaxper.PrioritizedReplay(arguments.capacity, alpha=0.5, view=view)
     run, watch = train(arguments, replay, games)
     print(watch.report())
-    here = replay.nbytes(games.one_step()) / replay.capacity
-    usual = usual_bytes(replay, games)
+    here = replay.nbytes(games.make_example_step()) / replay.capacity
+    usual = count_usual_bytes(replay, games)
     print(f"bytes per transition: {here:.0f} here, {usual:.0f} as usually stored")
-    drawn = replay.sample(run.replay, jax.random.key(arguments.seed), 2048)
-    frames_picture.draw(jax.tree.map(np.asarray, drawn.items), arguments.output)
+    sample = replay.sample(run.replay_state, jax.random.key(arguments.seed), 2048)
+    frames_picture.plot_transitions(jax.tree.map(np.asarray, sample.items), arguments.output)
     print(f"{arguments.output} written")
 
 

@@ -33,7 +33,7 @@ from tqdm import tqdm
 import jaxper
 
 SMALL_ERROR = 1e-3  # the mean squared error at which a run is done
-ENOUGH = 1 - 1e-6  # of the error may be left where an update lessens it: more is rounding
+IMPROVEMENT = 1 - 1e-6  # of the error may be left where an update lessens it: more is rounding
 PATIENCE = 200  # updates for each transition in memory, after which a run is given up
 CHUNK = 20_000  # updates between two moves of the progress bar
 SELECTIONS = ("uniform", "greedy", "proportional", "oracle")
@@ -60,13 +60,13 @@ def make_replay(selection: str, states: int) -> Any:
 
 def start(replay: Any, states: int, key: Array, bias: Array) -> Run:
     key, memory_key, weights_key = jax.random.split(key, 3)
-    items = cliffwalk.memory(states, memory_key)
+    items = cliffwalk.make_memory(states, memory_key)
     memory = replay.add(replay.init(jax.tree.map(lambda leaf: leaf[0], items)), items)
-    weights = cliffwalk.first_weights(states, weights_key)
+    weights = cliffwalk.init_weights(states, weights_key)
     return Run(key, weights, bias, memory, jnp.int32(0), jnp.bool_(False))
 
 
-def drawn_update(replay: Any, run: Run) -> Run:
+def learn_from_draw(replay: Any, run: Run) -> Run:
     """Draws a transition, learns from it and gives it the |TD error| seen as its priority."""
     key, sample_key = jax.random.split(run.key)
     sample = replay.sample(run.memory, sample_key, 1)
@@ -76,21 +76,21 @@ def drawn_update(replay: Any, run: Run) -> Run:
     return run._replace(key=key, weights=weights, memory=memory)
 
 
-def oracle_update(replay: Any, run: Run) -> Run:
+def learn_from_oracle(replay: Any, run: Run) -> Run:
     """Learns from each of the transitions there are, and keeps what leaves the smallest error.
 
     With linear features it comes to where no single update lessens the error, and would then repeat
     one that changes nothing. There it takes the transition of the largest |TD error|.
     """
-    steps = cliffwalk.transitions(len(run.weights) - 1)
+    steps = cliffwalk.make_transitions(len(run.weights) - 1)
     after, errors = jax.vmap(cliffwalk.learn, (None, None, 0))(run.weights, run.bias, steps)
     left = jax.vmap(cliffwalk.mean_squared_error, (0, None))(after, run.bias)
-    gains = jnp.min(left) < ENOUGH * cliffwalk.mean_squared_error(run.weights, run.bias)
+    gains = jnp.min(left) < IMPROVEMENT * cliffwalk.mean_squared_error(run.weights, run.bias)
     chosen = jnp.where(gains, jnp.argmin(left), jnp.argmax(jnp.abs(errors)))
     return run._replace(weights=after[chosen])
 
 
-def count(update: Any, run: Run) -> Run:
+def update_and_count(update: Any, run: Run) -> Run:
     """One update, counted while the error is not small. A run that is done goes on uncounted."""
     after = update(run)
     error = cliffwalk.mean_squared_error(after.weights, after.bias)
@@ -103,19 +103,19 @@ def advance(replay: Any, selection: str, runs: Run) -> Run:
 
     The loop is outside of `vmap`: within, JAX would copy each memory wherever one run is done.
     """
-    update = partial(oracle_update if selection == "oracle" else drawn_update, replay)
-    every = jax.vmap(partial(count, update))
+    update = partial(learn_from_oracle if selection == "oracle" else learn_from_draw, replay)
+    every = jax.vmap(partial(update_and_count, update))
 
-    def under_way(carry: tuple[Array, Run]) -> Array:
+    def keep_going(carry: tuple[Array, Run]) -> Array:
         return (carry[0] < CHUNK) & ~jnp.all(carry[1].done)
 
     def body(carry: tuple[Array, Run]) -> tuple[Array, Run]:
         return carry[0] + 1, every(carry[1])
 
-    return jax.lax.while_loop(under_way, body, (jnp.int32(0), runs))[1]
+    return jax.lax.while_loop(keep_going, body, (jnp.int32(0), runs))[1]
 
 
-def search(selection: str, states: int, keys: Array, bar: tqdm) -> np.ndarray:
+def count_updates(selection: str, states: int, keys: Array, bar: tqdm) -> np.ndarray:
     """Updates that each run took, [2, runs]: with a table and with linear features.
 
     Infinity is what a run took that was given up, as a greedy one may have to be: it never again
@@ -158,9 +158,9 @@ def main() -> None:
     with tqdm(total=total, unit="run") as bar:
         for states in sizes:
             for name in SELECTIONS:
-                results[name].append(search(name, states, keys, bar))
+                results[name].append(count_updates(name, states, keys, bar))
     updates = {name: np.stack(found, axis=1) for name, found in results.items()}
-    cliffwalk_report.write(list(sizes), updates, arguments.output)
+    cliffwalk_report.write_report(list(sizes), updates, arguments.output)
     print(f"{time.perf_counter() - began:.0f} seconds in all")
 
 

@@ -17,7 +17,7 @@ ACTIONS = 2
 STEP_SIZE = 0.25
 
 
-def transitions(states: int) -> jaxper.Transition:
+def make_transitions(states: int) -> jaxper.Transition:
     """All transitions there are, leaves [2 * states]: state by state, the right action first."""
     state = np.repeat(np.arange(states), ACTIONS)
     right = np.tile([True, False], states)
@@ -32,7 +32,7 @@ def transitions(states: int) -> jaxper.Transition:
     )
 
 
-def memory(states: int, key: Array) -> jaxper.Transition:
+def make_memory(states: int, key: Array) -> jaxper.Transition:
     """What every sequence of actions leads to until it ends, leaves [2^(states + 1) - 2].
 
     Of the 2^(n - s) sequences that come to state s, one half takes either action there. The
@@ -41,7 +41,7 @@ def memory(states: int, key: Array) -> jaxper.Transition:
     occurrences = np.repeat(2 ** np.arange(states)[::-1], ACTIONS)
     rows = jnp.asarray(np.repeat(np.arange(ACTIONS * states), occurrences))
     rows = jax.random.permutation(key, rows)
-    return jax.tree.map(lambda leaf: leaf[rows], transitions(states))
+    return jax.tree.map(lambda leaf: leaf[rows], make_transitions(states))
 
 
 def true_values(states: int) -> np.ndarray:
@@ -52,12 +52,12 @@ def true_values(states: int) -> np.ndarray:
     return values
 
 
-def first_weights(states: int, key: Array) -> Array:
+def init_weights(states: int, key: Array) -> Array:
     """N(0, 0.1), a deviation of 0.1: one row per state, then the bias's, float32 [n + 1, 2]."""
     return 0.1 * jax.random.normal(key, (states + 1, ACTIONS))
 
 
-def values(weights: Array, bias: Array) -> Array:
+def q_values(weights: Array, bias: Array) -> Array:
     """Q, float32 [states, 2], which is linear in the features of a state: it alone, and a bias.
 
         Q(s, a) = weights[s, a] + bias weights[-1, a]
@@ -70,7 +70,7 @@ def values(weights: Array, bias: Array) -> Array:
 
 def mean_squared_error(weights: Array, bias: Array) -> Array:
     """Of Q against the true values, float32 []."""
-    return jnp.mean((values(weights, bias) - true_values(len(weights) - 1)) ** 2)
+    return jnp.mean((q_values(weights, bias) - true_values(len(weights) - 1)) ** 2)
 
 
 def learn(weights: Array, bias: Array, step: jaxper.Transition) -> tuple[Array, Array]:
@@ -78,7 +78,7 @@ def learn(weights: Array, bias: Array, step: jaxper.Transition) -> tuple[Array, 
 
     error = reward + discount max_a Q(next, a) - Q(state, action)
     """
-    q = values(weights, bias)
+    q = q_values(weights, bias)
     target = step.reward + step.discount * jnp.max(q[step.next_observation])
     error = target - q[step.observation, step.action]
     weights = weights.at[step.observation, step.action].add(STEP_SIZE * error)

@@ -11,7 +11,7 @@ import matplotlib.pyplot as plt
 FEATURES = ("tabular", "linear")
 
 
-def write(sizes: list[int], updates: dict[str, np.ndarray], path: Path) -> None:
+def write_report(sizes: list[int], updates: dict[str, np.ndarray], path: Path) -> None:
     """Prints the table, writes it beside the picture, and draws that.
 
     Args:
@@ -19,27 +19,27 @@ def write(sizes: list[int], updates: dict[str, np.ndarray], path: Path) -> None:
       updates: of each selection, [2, sizes, runs]: with a table, with linear features.
       path: the picture; the table gets the same name with the ending .md.
     """
-    lines = table(sizes, updates)
+    lines = format_table(sizes, updates)
     path.with_suffix(".md").write_text("\n".join(lines) + "\n")
     print("\n".join(lines))
     plot(sizes, updates, path)
     print(f"{path} and {path.with_suffix('.md')} written")
 
 
-def table(sizes: list[int], updates: dict[str, np.ndarray]) -> list[str]:
+def format_table(sizes: list[int], updates: dict[str, np.ndarray]) -> list[str]:
     """A row for each kind of features and number of states: median (smallest to largest)."""
     lines = ["| features | states | transitions | " + " | ".join(updates) + " |"]
     lines.append("| --- | ---: | ---: |" + " ---: |" * len(updates))
     for kind, features in enumerate(FEATURES):
         for row, states in enumerate(sizes):
-            cells = [cell(found[kind, row]) for found in updates.values()]
+            cells = [format_cell(found[kind, row]) for found in updates.values()]
             lines.append(
                 f"| {features} | {states} | {2 ** (states + 1) - 2:,} | {' | '.join(cells)} |"
             )
     return lines
 
 
-def cell(counts: np.ndarray) -> str:
+def format_cell(counts: np.ndarray) -> str:
     return f"{np.median(counts):,.0f} ({counts.min():,.0f} to {counts.max():,.0f})"
 
 

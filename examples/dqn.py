@@ -51,11 +51,11 @@ class Run(NamedTuple):
 
     key: Array
     learner: agent.Learner
-    replay: Any
-    playing: environments.Playing
+    replay_state: Any
+    envs: environments.Envs
 
 
-class Outputs(NamedTuple):
+class Metrics(NamedTuple):
     """What a step tells."""
 
     returns: Array  # float32, sum over the episodes that ended
@@ -86,13 +86,13 @@ def make_replay(name: str, arguments: argparse.Namespace) -> Any:
 
 def start(experiment: Experiment, key: Array) -> Run:
     key, reset_key, learner_key = jax.random.split(key, 3)
-    playing = environments.reset(experiment.game, reset_key, NUM_ENVS)
-    one = playing.observations[0]
-    learner = agent.init(experiment.network, experiment.optimizer, learner_key, one)
-    return Run(key, learner, experiment.replay.init(one_step(experiment)), playing)
+    envs = environments.reset(experiment.game, reset_key, NUM_ENVS)
+    observation = envs.observations[0]
+    learner = agent.init(experiment.network, experiment.optimizer, learner_key, observation)
+    return Run(key, learner, experiment.replay.init(make_example_step(experiment)), envs)
 
 
-def one_step(experiment: Experiment) -> jaxper.TimeStep:
+def make_example_step(experiment: Experiment) -> jaxper.TimeStep:
     """What the replay stores of one environment, in shape."""
     seen = jax.eval_shape(lambda: environments.reset(experiment.game, jax.random.key(0), 1))
     observation = jax.ShapeDtypeStruct(seen.observations.shape[1:], seen.observations.dtype)
@@ -100,19 +100,21 @@ def one_step(experiment: Experiment) -> jaxper.TimeStep:
     return jaxper.TimeStep(observation, jnp.int32(0), jnp.float32(0), flag, flag)
 
 
-def train_step(experiment: Experiment, run: Run, _) -> tuple[Run, Outputs]:
+def train_step(experiment: Experiment, run: Run, _) -> tuple[Run, Metrics]:
     """One step of every environment and one update: act, add, sample, learn, re-prioritise."""
     axis_name = experiment.axis_name
     network, replay, updates = experiment.network, experiment.replay, run.learner.updates
     key, act_key, step_key, sample_key = jax.random.split(run.key, 4)
-    before, epsilon = run.playing.observations, experiment.epsilon(updates)
-    actions = agent.act(network, run.learner.params, act_key, before, epsilon)
-    playing, outcome = environments.step(experiment.game, step_key, run.playing, actions)
-    steps = jaxper.TimeStep(before, actions, outcome.reward, outcome.terminated, outcome.truncated)
+    observations, epsilon = run.envs.observations, experiment.epsilon(updates)
+    actions = agent.act(network, run.learner.params, act_key, observations, epsilon)
+    envs, outcome = environments.step(experiment.game, step_key, run.envs, actions)
+    steps = jaxper.TimeStep(
+        observations, actions, outcome.reward, outcome.terminated, outcome.truncated
+    )
 
-    stored = replay.add(run.replay, jax.tree.map(lambda leaf: leaf[None], steps))
+    replay_state = replay.add(run.replay_state, jax.tree.map(lambda leaf: leaf[None], steps))
     sample = replay.sample(
-        stored,
+        replay_state,
         sample_key,
         experiment.batch_size,
         beta=experiment.beta(updates),
@@ -121,25 +123,25 @@ def train_step(experiment: Experiment, run: Run, _) -> tuple[Run, Outputs]:
     learner, loss, errors = agent.learn(
         network, experiment.optimizer, run.learner, sample.items, sample.weights, axis_name
     )
-    stored = replay.update_priorities(stored, sample.ids, jnp.abs(errors))
-    return Run(key, learner, stored, playing), Outputs(*outcome.finished, loss)
+    replay_state = replay.update_priorities(replay_state, sample.ids, jnp.abs(errors))
+    return Run(key, learner, replay_state, envs), Metrics(*outcome.finished, loss)
 
 
 def advance(experiment: Experiment, length: int, runs: Run) -> tuple[Run, Array]:
     """`length` steps of runs side by side, and the mean return of episodes that ended, [runs]."""
     steps = jax.vmap(partial(train_step, experiment))
-    runs, outputs = jax.lax.scan(steps, runs, None, length)
-    return runs, outputs.returns.sum(0) / outputs.episodes.sum(0)
+    runs, metrics = jax.lax.scan(steps, runs, None, length)
+    return runs, metrics.returns.sum(0) / metrics.episodes.sum(0)
 
 
-def steps_of_a_part(steps: int) -> int:
+def env_steps_per_point(steps: int) -> int:
     """Steps of each environment between two points of the curve."""
     return max(1, steps // NUM_ENVS // POINTS)
 
 
 def train(experiment: Experiment, arguments: argparse.Namespace, name: str) -> np.ndarray:
     """Learning curves [POINTS, seeds]: mean return of the episodes that ended in each part."""
-    length = steps_of_a_part(arguments.steps)
+    length = env_steps_per_point(arguments.steps)
     steps = length * NUM_ENVS * arguments.seeds
     keys = jax.random.split(jax.random.key(arguments.seed), arguments.seeds)
     runs = jax.jit(jax.vmap(partial(start, experiment)))(keys)
@@ -147,7 +149,7 @@ def train(experiment: Experiment, arguments: argparse.Namespace, name: str) -> n
     curve, done = np.full((POINTS, arguments.seeds), np.nan, np.float32), 0
     saver = None
     if arguments.checkpoint:
-        saver = saving.Saver(arguments, name, experiment.replay, one_step(experiment))
+        saver = saving.Saver(arguments, name, experiment.replay, make_example_step(experiment))
         runs, (curve, done) = saver.restore(runs, (curve, done))
         curve, done = np.array(curve), int(done)
 
@@ -190,13 +192,13 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def main() -> None:
-    arguments = saving.parse(make_parser())
+    arguments = saving.parse_arguments(make_parser())
     names = ["uniform", "prioritized"] if arguments.replay == "both" else [arguments.replay]
     began = time.perf_counter()
     experiments = {name: set_up(arguments, name) for name in names}
     results = {name: train(experiment, arguments, name) for name, experiment in experiments.items()}
     game = experiments[names[0]].game
-    random = environments.random_return(game, jax.random.key(arguments.seed))
+    random = environments.measure_random_return(game, jax.random.key(arguments.seed))
     curves.print_table(results, random)
     title = f"Double DQN on {game.title}, {arguments.seeds} seeds"
     curves.plot(results, arguments.steps, random, title, arguments.output)

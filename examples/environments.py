@@ -27,7 +27,7 @@ class Game(NamedTuple):
     title: str
 
 
-class Held(NamedTuple):
+class DelayedReset(NamedTuple):
     """A gymnax environment whose reset is held back by one step."""
 
     state: Any
@@ -35,10 +35,10 @@ class Held(NamedTuple):
     ended: Array  # bool
 
 
-class Playing(NamedTuple):
+class Envs(NamedTuple):
     """Environments under way."""
 
-    held: Held  # leaves [envs, ...]
+    delayed: DelayedReset  # leaves [envs, ...]
     observations: Array  # [envs, ...]
     returns: Array  # float32 [envs], of the episodes so far
 
@@ -60,47 +60,59 @@ def make(name: str) -> Game:
     return Game(env, params, dtype, title)
 
 
-def next_step(game: Game, key: Array, held: Held, action: Array):
+def step_one(game: Game, key: Array, delayed: DelayedReset, action: Array):
     """A step of gymnax with its reset held back: an end is followed by where it led."""
     first, state, reward, terminated, truncated, info = game.env.step(
-        key, held.state, action, game.params
+        key, delayed.state, action, game.params
     )
     ended = terminated | truncated
-    moved = (Held(state, first, ended), info["final_observation"], reward, terminated, truncated)
-    reset = (Held(held.state, held.first, jnp.bool_(False)), held.first, 0.0, False, False)
-    return jax.tree.map(partial(jnp.where, held.ended), reset, moved)
+    moved = (
+        DelayedReset(state, first, ended),
+        info["final_observation"],
+        reward,
+        terminated,
+        truncated,
+    )
+    reset = (
+        DelayedReset(delayed.state, delayed.first, jnp.bool_(False)),
+        delayed.first,
+        0.0,
+        False,
+        False,
+    )
+    return jax.tree.map(partial(jnp.where, delayed.ended), reset, moved)
 
 
-def reset(game: Game, key: Array, count: int) -> Playing:
+def reset(game: Game, key: Array, count: int) -> Envs:
     keys = jax.random.split(key, count)
     observations, state = jax.vmap(game.env.reset, (0, None))(keys, game.params)
-    held = Held(state, observations, jnp.zeros(count, bool))
-    return Playing(held, observations.astype(game.dtype), jnp.zeros(count))
+    delayed = DelayedReset(state, observations, jnp.zeros(count, bool))
+    return Envs(delayed, observations.astype(game.dtype), jnp.zeros(count))
 
 
-def step(game: Game, key: Array, playing: Playing, actions: Array) -> tuple[Playing, Outcome]:
+def step(game: Game, key: Array, envs: Envs, actions: Array) -> tuple[Envs, Outcome]:
     """Moves all environments on; after an end comes a row that only shows where it led."""
     keys = jax.random.split(key, len(actions))
-    held, observations, reward, terminated, truncated = jax.vmap(partial(next_step, game))(
-        keys, playing.held, actions
+    delayed, observations, reward, terminated, truncated = jax.vmap(partial(step_one, game))(
+        keys, envs.delayed, actions
     )
     ended = terminated | truncated
-    returns = playing.returns + reward
+    returns = envs.returns + reward
     finished = (jnp.sum(returns * ended), jnp.sum(ended))
-    playing = Playing(held, observations.astype(game.dtype), jnp.where(ended, 0.0, returns))
-    return playing, Outcome(reward, terminated, truncated, finished)
+    envs = Envs(delayed, observations.astype(game.dtype), jnp.where(ended, 0.0, returns))
+    return envs, Outcome(reward, terminated, truncated, finished)
 
 
-def random_return(game: Game, key: Array, count: int = 16, length: int = 2000) -> float:
+def measure_random_return(game: Game, key: Array, count: int = 16, length: int = 2000) -> float:
     """Mean return of the episodes that uniformly random actions finish."""
 
-    def one_step(playing: Playing, key: Array):
+    def step_randomly(envs: Envs, key: Array):
         action_key, step_key = jax.random.split(key)
         actions = jax.random.randint(action_key, (count,), 0, game.env.num_actions)
-        playing, outcome = step(game, step_key, playing, actions)
-        return playing, outcome.finished
+        envs, outcome = step(game, step_key, envs, actions)
+        return envs, outcome.finished
 
     reset_key, key = jax.random.split(key)
     keys = jax.random.split(key, length)
-    _, (total, number) = jax.lax.scan(one_step, reset(game, reset_key, count), keys)
+    _, (total, number) = jax.lax.scan(step_randomly, reset(game, reset_key, count), keys)
     return float(total.sum() / number.sum())

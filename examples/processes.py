@@ -27,7 +27,7 @@ def start(count: int) -> int:
     Where one process dies the others stop with an error of their own: JAX's runtime misses it.
     One that still runs `PATIENCE` seconds later is ended.
     """
-    address = f"127.0.0.1:{_free_port()}"
+    address = f"127.0.0.1:{_find_free_port()}"
     command = [sys.executable, *sys.argv, "--address", address, "--process"]
     running = [subprocess.Popen([*command, str(index)]) for index in range(count)]
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches them too, and is theirs to handle
@@ -51,7 +51,7 @@ def _wait(running: list[subprocess.Popen]) -> int:
     return 1
 
 
-def _free_port() -> int:
+def _find_free_port() -> int:
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return listener.getsockname()[1]

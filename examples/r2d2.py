@@ -53,9 +53,9 @@ class Run(NamedTuple):
     key: Array
     remembers: Array  # bool
     learner: agent.Learner
-    replay: Any
-    playing: environments.Playing
-    states: Array  # float32 [envs, width], recurrent
+    replay_state: Any
+    envs: environments.Envs
+    recurrent_states: Array  # float32 [envs, width], recurrent
     first: Array  # bool [envs], whether an episode begins
 
 
@@ -76,37 +76,43 @@ def set_up(arguments: argparse.Namespace) -> Experiment:
 
 def start(experiment: Experiment, remembers: Array, key: Array) -> Run:
     key, reset_key, learner_key = jax.random.split(key, 3)
-    playing = environments.reset(experiment.game, reset_key, NUM_ENVS)
-    one, no = playing.observations[0], jnp.bool_(False)
-    learner = agent.init(experiment.network, experiment.optimizer, learner_key, one)
-    states = jnp.zeros((NUM_ENVS, experiment.network.width))
-    step = jaxper.TimeStep(one, jnp.int32(0), jnp.float32(0), no, no, extras=states[0])
-    stored = experiment.replay.init(step)
-    return Run(key, remembers, learner, stored, playing, states, jnp.ones(NUM_ENVS, bool))
+    envs = environments.reset(experiment.game, reset_key, NUM_ENVS)
+    observation, false = envs.observations[0], jnp.bool_(False)
+    learner = agent.init(experiment.network, experiment.optimizer, learner_key, observation)
+    recurrent_states = jnp.zeros((NUM_ENVS, experiment.network.width))
+    step = jaxper.TimeStep(
+        observation, jnp.int32(0), jnp.float32(0), false, false, extras=recurrent_states[0]
+    )
+    replay_state = experiment.replay.init(step)
+    return Run(
+        key, remembers, learner, replay_state, envs, recurrent_states, jnp.ones(NUM_ENVS, bool)
+    )
 
 
 def play(experiment: Experiment, run: Run, key: Array) -> tuple[Run, tuple]:
     """One step of every environment: the step to store, and the returns of finished episodes."""
     act_key, step_key = jax.random.split(key)
-    before, epsilon = run.playing.observations, experiment.epsilon(run.learner.updates)
-    see = partial(recurrent.look, experiment.network, run.remembers, run.learner.params)
-    states, q = jax.vmap(see)(run.states, (before, run.first))
+    observations, epsilon = run.envs.observations, experiment.epsilon(run.learner.updates)
+    apply = partial(recurrent.apply_network, experiment.network, run.remembers, run.learner.params)
+    recurrent_states, q = jax.vmap(apply)(run.recurrent_states, (observations, run.first))
     actions = agent.explore(act_key, q, epsilon)
-    playing, outcome = environments.step(experiment.game, step_key, run.playing, actions)
+    envs, outcome = environments.step(experiment.game, step_key, run.envs, actions)
     ends = (outcome.terminated, outcome.truncated)
-    step = jaxper.TimeStep(before, actions, outcome.reward, *ends, extras=run.states)
+    step = jaxper.TimeStep(
+        observations, actions, outcome.reward, *ends, extras=run.recurrent_states
+    )
     # What was seen now is where an episode led if it had ended, and then the next one begins.
-    run = run._replace(playing=playing, states=states, first=run.playing.held.ended)
+    run = run._replace(envs=envs, recurrent_states=recurrent_states, first=run.envs.delayed.ended)
     return run, (step, outcome.finished)
 
 
 def learn(experiment: Experiment, run: Run, sample: jaxper.Sample) -> tuple[agent.Learner, Array]:
     """One update of the weighted Huber loss, and the priority of each sequence."""
     learner = run.learner
-    see = partial(recurrent.look, experiment.network, run.remembers)
+    apply = partial(recurrent.apply_network, experiment.network, run.remembers)
 
     def loss(params: Any) -> tuple[Array, Array]:
-        one = partial(recurrent.td_errors, see, params, learner.target_params)
+        one = partial(recurrent.td_errors, apply, params, learner.target_params)
         errors, mask = jax.vmap(one)(sample.items)
         huber: Any = optax.huber_loss(errors)
         losses = jnp.sum(jnp.where(mask, huber, 0.0), axis=1)
@@ -114,7 +120,7 @@ def learn(experiment: Experiment, run: Run, sample: jaxper.Sample) -> tuple[agen
         return jnp.mean(sample.weights * losses), priorities
 
     gradients, priorities = jax.grad(loss, has_aux=True)(learner.params)
-    return agent.step(experiment.optimizer, learner, gradients), priorities
+    return agent.apply_gradients(experiment.optimizer, learner, gradients), priorities
 
 
 def train_step(experiment: Experiment, run: Run, _) -> tuple[Run, tuple[Array, Array]]:
@@ -124,11 +130,13 @@ def train_step(experiment: Experiment, run: Run, _) -> tuple[Run, tuple[Array, A
     keys = jax.random.split(play_key, PERIOD)
     run, (steps, finished) = jax.lax.scan(partial(play, experiment), run, keys)
 
-    stored = replay.add(run.replay, steps)
-    sample = replay.sample(stored, sample_key, batch_size, beta=0.6)
+    replay_state = replay.add(run.replay_state, steps)
+    sample = replay.sample(replay_state, sample_key, batch_size, beta=0.6)
     learner, priorities = learn(experiment, run, sample)
-    stored = replay.update_priorities(stored, sample.ids, priorities)
-    return run._replace(key=key, learner=learner, replay=stored), jax.tree.map(jnp.sum, finished)
+    replay_state = replay.update_priorities(replay_state, sample.ids, priorities)
+    return run._replace(key=key, learner=learner, replay_state=replay_state), jax.tree.map(
+        jnp.sum, finished
+    )
 
 
 def train(experiment: Experiment, arguments: argparse.Namespace) -> np.ndarray:
@@ -187,7 +195,7 @@ def main() -> None:
     began = time.perf_counter()
     experiment = set_up(arguments)
     results = train(experiment, arguments)
-    random = environments.random_return(experiment.game, jax.random.key(arguments.seed))
+    random = environments.measure_random_return(experiment.game, jax.random.key(arguments.seed))
     print_table(results, random)
     print(f"{time.perf_counter() - began:.0f} seconds in all")
 

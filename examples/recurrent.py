@@ -35,31 +35,33 @@ class Network(nn.Module):
         return after, nn.Dense(self.actions)(hidden)
 
 
-def look(network: Network, remembers: Array, params: Any, state: Array, seen: tuple) -> Any:
+def apply_network(
+    network: Network, remembers: Array, params: Any, state: Array, inputs: tuple
+) -> Any:
     """The next recurrent state and the Q-values; all that tells the two agents apart is here."""
-    observation, first = seen
+    observation, first = inputs
     return network.apply(params, observation, jnp.where(first | ~remembers, 0.0, state))
 
 
-def after_burn_in(tree: Any) -> Any:
+def drop_burn_in(tree: Any) -> Any:
     return jax.tree.map(lambda leaf: leaf[BURN_IN:], tree)
 
 
-def unroll(see: Callable, sequence: jaxper.Sequence) -> Array:
+def unroll(apply: Callable, sequence: jaxper.Sequence) -> Array:
     """Q-values of the steps after the burn-in, float32 [length - burn-in, actions]."""
-    seen = (sequence.steps.observation, sequence.first)
-    burn_in = jax.tree.map(lambda leaf: leaf[:BURN_IN], seen)
-    state, _ = jax.lax.scan(see, sequence.steps.extras[0], burn_in)
-    return jax.lax.scan(see, jax.lax.stop_gradient(state), after_burn_in(seen))[1]
+    inputs = (sequence.steps.observation, sequence.first)
+    burn_in = jax.tree.map(lambda leaf: leaf[:BURN_IN], inputs)
+    state, _ = jax.lax.scan(apply, sequence.steps.extras[0], burn_in)
+    return jax.lax.scan(apply, jax.lax.stop_gradient(state), drop_burn_in(inputs))[1]
 
 
 def td_errors(
-    see: Callable, params: Any, target_params: Any, sequence: jaxper.Sequence
+    apply: Callable, params: Any, target_params: Any, sequence: jaxper.Sequence
 ) -> tuple[Array, Array]:
     """Double-Q errors of the steps of one sequence after the burn-in, and which of them count."""
-    q = unroll(partial(see, params), sequence)
-    target_q = unroll(partial(see, target_params), sequence)
-    steps, mask, first = after_burn_in(sequence)
+    q = unroll(partial(apply, params), sequence)
+    target_q = unroll(partial(apply, target_params), sequence)
+    steps, mask, first = drop_burn_in(sequence)
     row = jnp.arange(len(q))
     following = jnp.roll(target_q[row, jnp.argmax(q, axis=1)], -1)
     has_next = jnp.append(~first[1:], False)

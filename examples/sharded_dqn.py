@@ -35,28 +35,28 @@ class Local(NamedTuple):
     """What each device has of its own."""
 
     key: Array
-    replay: Any
-    playing: environments.Playing
+    replay_state: Any
+    envs: environments.Envs
 
 
 def split(run: dqn.Run) -> tuple[agent.Learner, Local]:
     """What is alike on all devices, and what each has of its own."""
-    return run.learner, Local(run.key, run.replay, run.playing)
+    return run.learner, Local(run.key, run.replay_state, run.envs)
 
 
 def join(learner: agent.Learner, local: Local) -> dqn.Run:
-    return dqn.Run(local.key, learner, local.replay, local.playing)
+    return dqn.Run(local.key, learner, local.replay_state, local.envs)
 
 
 def start(experiment: dqn.Experiment, seed: int, mesh: Mesh) -> dqn.Run:
     """A run whose parts are built where they are to lie."""
     key = jax.random.key(seed)
 
-    def own(index: Array) -> Local:
+    def start_local(index: Array) -> Local:
         return split(dqn.start(experiment, jax.random.fold_in(key, index)))[1]
 
     learner = jax.jit(lambda: dqn.start(experiment, key).learner)()
-    local = sharding.per_device(own, mesh, axis_name=AXIS)
+    local = sharding.per_device(start_local, mesh, axis_name=AXIS)
     return join(sharding.replicated(learner, mesh), local)
 
 
@@ -65,28 +65,30 @@ def advance(
 ) -> tuple[agent.Learner, Local, Array]:
     """`length` training steps of one device; loss, returns and episodes in the mean of all."""
     steps = partial(dqn.train_step, experiment)
-    run, outputs = jax.lax.scan(steps, join(learner, local), None, length)
-    told = jnp.stack([outputs.loss.mean(), outputs.returns.mean(), outputs.episodes.mean()])
-    return *split(run), agent.mean_of_shards(told, AXIS)
+    run, step_metrics = jax.lax.scan(steps, join(learner, local), None, length)
+    metrics = jnp.stack(
+        [step_metrics.loss.mean(), step_metrics.returns.mean(), step_metrics.episodes.mean()]
+    )
+    return *split(run), agent.average_over_shards(metrics, AXIS)
 
 
 def train(arguments: argparse.Namespace, mesh: Mesh) -> np.ndarray:
     """Mean loss, and mean return of the episodes that ended, of each part: [POINTS, 2]."""
     experiment = dqn.set_up(arguments, arguments.replay)._replace(axis_name=AXIS)
-    length = dqn.steps_of_a_part(arguments.steps)
+    length = dqn.env_steps_per_point(arguments.steps)
     step = sharding.data_parallel(partial(advance, experiment, length), mesh, axis_name=AXIS)
     run, history, done = start(experiment, arguments.seed, mesh), np.zeros((dqn.POINTS, 2)), 0
     saver = None
     if arguments.checkpoint:
-        item = dqn.one_step(experiment)
+        item = dqn.make_example_step(experiment)
         saver = saving.Saver(arguments, arguments.replay, experiment.replay, item, mesh)
         run, (history, done) = saver.restore(run, (history, done))
         history, done = np.array(history), int(done)
     with tqdm(total=dqn.POINTS, initial=done, unit="part", disable=jax.process_index() > 0) as bar:
         for part in range(done, dqn.POINTS):
-            learner, local, told = step(*split(run))
+            learner, local, metrics = step(*split(run))
             run = join(learner, local)
-            loss, returns, episodes = np.asarray(told)
+            loss, returns, episodes = np.asarray(metrics)
             history[part] = loss, returns / episodes if episodes else np.nan
             bar.set_description(f"loss {loss:.4f}", refresh=False)
             bar.update()
@@ -109,15 +111,15 @@ def make_parser() -> argparse.ArgumentParser:
 
 def main() -> None:
     parser = make_parser()
-    arguments = saving.parse(parser)
-    each, rest = divmod(arguments.devices, arguments.processes)
-    if rest or not each:
+    arguments = saving.parse_arguments(parser)
+    devices_each, remainder = divmod(arguments.devices, arguments.processes)
+    if remainder or not devices_each:
         parser.error(f"{arguments.devices} devices cannot be {arguments.processes} equal parts")
     if arguments.replay == "both":
         parser.error("write --replay uniform or --replay prioritized")
     if arguments.processes > 1 and arguments.process is None:
         sys.exit(processes.start(arguments.processes))
-    processes.join(arguments.address, arguments.processes, arguments.process or 0, each)
+    processes.join(arguments.address, arguments.processes, arguments.process or 0, devices_each)
     history = train(arguments, jax.make_mesh((arguments.devices,), (AXIS,)))
     if jax.process_index() == 0:
         print("     loss   return")

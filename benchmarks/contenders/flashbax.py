@@ -6,7 +6,7 @@ import jax
 import numpy as np
 
 from benchmarks.harness import compiled_loop
-from benchmarks.harness.work import Contender, Run, Work
+from benchmarks.harness.work import Contender, Loop, Work
 
 
 def contenders() -> list[Contender]:
@@ -15,12 +15,12 @@ def contenders() -> list[Contender]:
 
     version = metadata.version("flashbax")
     return [
-        Contender('flashbax, device="cpu"', version, lambda work: _make(work, "cpu")),
-        Contender('flashbax, device="gpu"', version, lambda work: _make(work, "gpu")),
+        Contender('flashbax, device="cpu"', version, lambda work: _make_loops(work, "cpu")),
+        Contender('flashbax, device="gpu"', version, lambda work: _make_loops(work, "gpu")),
     ]
 
 
-def _make(work: Work, device: str) -> dict[str, Run]:
+def _make_loops(work: Work, device: str) -> dict[str, Loop]:
     from flashbax.buffers import prioritised_trajectory_buffer as module
 
     add_size = len(work.rows["reward"])
@@ -54,5 +54,9 @@ def _make(work: Work, device: str) -> dict[str, Run]:
 
     # A GPU would take minutes for the loops of the other path.
     with jax.default_device(jax.devices("cpu")[0]):
-        state = jax.jit(fill)(work.rows, np.arange(work.capacity, dtype=np.int32), work.filling)
-    return compiled_loop.runs(work, jax.device_put(state, jax.devices()[0]), add, sample, update)
+        state = jax.jit(fill)(
+            work.rows, np.arange(work.capacity, dtype=np.int32), work.first_priorities
+        )
+    return compiled_loop.make_loops(
+        work, jax.device_put(state, jax.devices()[0]), add, sample, update
+    )

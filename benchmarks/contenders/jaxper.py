@@ -6,26 +6,26 @@ import numpy as np
 
 import jaxper
 from benchmarks.harness import compiled_loop
-from benchmarks.harness.work import Contender, Run, Work
+from benchmarks.harness.work import Contender, Loop, Work
 
 
 def contenders() -> list[Contender]:
     """The library itself."""
-    return [Contender("jaxper", jaxper.__version__, _make)]
+    return [Contender("jaxper", jaxper.__version__, _make_loops)]
 
 
-def _make(work: Work) -> dict[str, Run]:
+def _make_loops(work: Work) -> dict[str, Loop]:
     replay = jaxper.PrioritizedReplay(work.capacity)
 
     def sample(state, key):
         drawn = replay.sample(state, key, work.batch_size, beta=0.4)
         return drawn.items, drawn.ids, (drawn.probabilities, drawn.weights)
 
-    state = full(replay, work)
-    return compiled_loop.runs(work, state, replay.add, sample, replay.update_priorities)
+    state = fill_replay(replay, work)
+    return compiled_loop.make_loops(work, state, replay.add, sample, replay.update_priorities)
 
 
-def full(replay: jaxper.PrioritizedReplay, work: Work) -> jaxper.PrioritizedState:
+def fill_replay(replay: jaxper.PrioritizedReplay, work: Work) -> jaxper.PrioritizedState:
     """A full replay with the work's priorities."""
     count = min(work.capacity, 2**12)
     rows = jax.tree.map(
@@ -40,4 +40,4 @@ def full(replay: jaxper.PrioritizedReplay, work: Work) -> jaxper.PrioritizedStat
         ids = jnp.arange(work.capacity, dtype=jnp.uint32) + state.next_id - work.capacity
         return replay.update_priorities(state, ids, priorities)
 
-    return fill(rows, work.filling)
+    return fill(rows, work.first_priorities)

@@ -3,17 +3,17 @@
 import numpy as np
 
 from benchmarks.harness import python_loop
-from benchmarks.harness.work import Contender, Run, Work, transitions
+from benchmarks.harness.work import Contender, Loop, Work, random_transitions
 
 
 def contenders() -> list[Contender]:
     """The tree, and items in arrays beside it."""
-    return [Contender("NumPy tree", np.__version__, _make)]
+    return [Contender("NumPy tree", np.__version__, _make_loops)]
 
 
-def _make(work: Work) -> dict[str, Run]:
+def _make_loops(work: Work) -> dict[str, Loop]:
     random = np.random.default_rng(1)
-    storage = transitions(work.capacity, random)
+    storage = random_transitions(work.capacity, random)
     size = 1 << (work.capacity - 1).bit_length()
     tree = np.zeros(2 * size)
     added, position = len(work.rows["reward"]), 0
@@ -47,5 +47,5 @@ def _make(work: Work) -> dict[str, Run]:
         drawn["weights"] = weights / weights.max()
         return drawn["reward"], slots
 
-    write(np.arange(work.capacity), work.filling)
-    return python_loop.runs(work, add, sample, write, np.asarray)
+    write(np.arange(work.capacity), work.first_priorities)
+    return python_loop.make_loops(work, add, sample, write, np.asarray)

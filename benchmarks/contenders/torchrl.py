@@ -6,7 +6,7 @@ from importlib import metadata
 import numpy as np
 
 from benchmarks.harness import python_loop
-from benchmarks.harness.work import Contender, Run, Work, transitions
+from benchmarks.harness.work import Contender, Loop, Work, random_transitions
 
 
 def contenders() -> list[Contender]:
@@ -15,10 +15,10 @@ def contenders() -> list[Contender]:
     os.environ.update(OMP_WAIT_POLICY="passive", GOMP_SPINCOUNT="0", KMP_BLOCKTIME="0")
     from torchrl._torchrl import SumSegmentTreeFp32  # noqa: F401
 
-    return [Contender("TorchRL", metadata.version("torchrl"), _make)]
+    return [Contender("TorchRL", metadata.version("torchrl"), _make_loops)]
 
 
-def _make(work: Work) -> dict[str, Run]:
+def _make_loops(work: Work) -> dict[str, Loop]:
     import torch
     from tensordict import TensorDict
     from torchrl.data import LazyTensorStorage, TensorDictPrioritizedReplayBuffer
@@ -34,14 +34,14 @@ def _make(work: Work) -> dict[str, Run]:
         rows = {name: torch.from_numpy(leaf) for name, leaf in rows.items()}
         return TensorDict(rows, batch_size=[len(rows["reward"])])
 
-    buffer.extend(tensors(transitions(work.capacity, np.random.default_rng(1))))
-    buffer.update_priority(torch.arange(work.capacity), torch.from_numpy(work.filling))
+    buffer.extend(tensors(random_transitions(work.capacity, np.random.default_rng(1))))
+    buffer.update_priority(torch.arange(work.capacity), torch.from_numpy(work.first_priorities))
     rows = tensors(work.rows)
 
     def sample():
         drawn = buffer.sample()
         return drawn["reward"], drawn["index"]
 
-    return python_loop.runs(
+    return python_loop.make_loops(
         work, lambda: buffer.extend(rows), sample, buffer.update_priority, torch.from_numpy
     )

@@ -7,16 +7,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.harness.work import VARIANTS, Run, Work
+from benchmarks.harness.work import VARIANTS, Loop, Work
 
 
-def runs(
+def make_loops(
     work: Work,
     state: Any,
     add: Callable[[Any, Any], Any],
     sample: Callable[[Any, Any], tuple[Any, Any, Any]],
     update: Callable[[Any, Any, Any], Any],
-) -> dict[str, Run]:
+) -> dict[str, Loop]:
     """What runs each operation of a JAX replay.
 
     Args:
@@ -43,7 +43,7 @@ def runs(
         "update": lambda state, drawn, i: (update(state, ids[i], priorities[i]), drawn),
         "step": lambda state, drawn, i: step(state, i),
     }
-    return {name: loop(held, body, work.at_a_time) for name, body in bodies.items()}
+    return {name: compile_loop(held, body, work.inner_turns) for name, body in bodies.items()}
 
 
 def errors(drawn: Any, shape: tuple[int, ...]) -> Any:
@@ -60,8 +60,10 @@ def errors(drawn: Any, shape: tuple[int, ...]) -> Any:
     return jnp.abs(sum(sums))
 
 
-def loop(held: list[Any], body: Callable[[Any, Any, Any], tuple[Any, Any]], at_a_time: int) -> Run:
-    """What runs `body` on what is held, `at_a_time` times for each run asked for.
+def compile_loop(
+    held: list[Any], body: Callable[[Any, Any, Any], tuple[Any, Any]], inner_turns: int
+) -> Loop:
+    """What runs `body` on what is held, `inner_turns` times for each run asked for.
 
     These are a loop whose length XLA knows. After each turn of any other a GPU tells the host
     whether it goes on, and waits, which takes longer than a draw.
@@ -69,12 +71,12 @@ def loop(held: list[Any], body: Callable[[Any, Any, Any], tuple[Any, Any]], at_a
     Args:
       held: a state and a batch. The batch is carried, so it is built.
       body: state, batch and the number of the variant to state and batch.
-      at_a_time: how many.
+      inner_turns: how many.
     """
 
     def some(i: Any, held: Any) -> Any:
         return jax.lax.fori_loop(
-            0, at_a_time, lambda j, held: body(*held, (i * at_a_time + j) % VARIANTS), held
+            0, inner_turns, lambda j, held: body(*held, (i * inner_turns + j) % VARIANTS), held
         )
 
     def looped(count: Any, state: Any, drawn: Any) -> tuple[Any, Any]:

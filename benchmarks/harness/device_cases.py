@@ -26,42 +26,42 @@ class Case(NamedTuple):
     """A function to compile, and what it may become."""
 
     name: str
-    most: int  # operations; of a loop those around it
+    max_operations: int  # operations; of a loop those around it
     function: Callable
     arguments: tuple  # shapes and dtypes
     donated: Any = ()  # the state, where the result takes over its memory
-    loops: int = 0
-    temp: int = MEBIBYTE  # bytes beside the batch
+    max_loops: int = 0
+    max_temp_bytes: int = MEBIBYTE  # bytes beside the batch
     devices: int = 1
 
 
-def array(*shape: int, dtype: Any = jnp.float32) -> jax.ShapeDtypeStruct:
+def make_spec(*shape: int, dtype: Any = jnp.float32) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct(shape, dtype)
 
 
-def rows(item: Any, *count: int) -> Any:
-    return jax.tree.map(lambda leaf: array(*count, *leaf.shape, dtype=leaf.dtype), item)
+def make_row_specs(item: Any, *count: int) -> Any:
+    return jax.tree.map(lambda leaf: make_spec(*count, *leaf.shape, dtype=leaf.dtype), item)
 
 
-def transition(observation: jax.ShapeDtypeStruct) -> dict[str, jax.ShapeDtypeStruct]:
+def make_transition_spec(observation: jax.ShapeDtypeStruct) -> dict[str, jax.ShapeDtypeStruct]:
     return {
         "observation": observation,
-        "action": array(dtype=jnp.int32),
-        "reward": array(),
-        "discount": array(),
+        "action": make_spec(dtype=jnp.int32),
+        "reward": make_spec(),
+        "discount": make_spec(),
         "next_observation": observation,
     }
 
 
-VECTORS = transition(array(8))
-IMAGES = transition(array(84, 84, 4, dtype=jnp.uint8))
-FLAG = array(dtype=jnp.bool_)
-STEP = TimeStep(array(8), array(dtype=jnp.int32), array(), FLAG, FLAG)
-FRAME = STEP._replace(observation=array(84, 84, dtype=jnp.uint8))
+VECTORS = make_transition_spec(make_spec(8))
+IMAGES = make_transition_spec(make_spec(84, 84, 4, dtype=jnp.uint8))
+FLAG = make_spec(dtype=jnp.bool_)
+STEP = TimeStep(make_spec(8), make_spec(dtype=jnp.int32), make_spec(), FLAG, FLAG)
+FRAME = STEP._replace(observation=make_spec(84, 84, dtype=jnp.uint8))
 FRAMES = Transitions(num_envs=16, n_step=3, frame_stack=4, stack_axis=-1)
 KEY = jax.eval_shape(lambda: jax.random.key(0))
-IDS, PRIORITIES = array(BATCH, dtype=jnp.uint32), array(BATCH)
-CHANGING = ("add", "update_priorities", "reset_priorities")
+IDS, PRIORITIES = make_spec(BATCH, dtype=jnp.uint32), make_spec(BATCH)
+STATE_CHANGING = ("add", "update_priorities", "reset_priorities")
 PRIORITIZED = {
     "add": 7,
     "sample": 11,
@@ -75,7 +75,7 @@ PRIORITIZED = {
 UNIFORM = {"add": 4, "sample": 3, "update_priorities": 0}
 
 
-def learn_first(replay: Any) -> Callable:
+def make_learn_first(replay: Any) -> Callable:
     """Sample, update the priorities, and add."""
 
     def run(state: Any, items: Any, key: Any) -> tuple[Any, jaxper.Sample]:
@@ -93,17 +93,17 @@ def learn(
 ) -> tuple[Any, jaxper.Sample]:
     """Sample, and update the priorities with an error of what was drawn."""
     sample = replay.sample(state, key, batch_size, axis_name=axis_name)
-    return replay.update_priorities(state, sample.ids, error(sample.items)), sample
+    return replay.update_priorities(state, sample.ids, estimate_error(sample.items)), sample
 
 
-def error(items: Any) -> jax.Array:
+def estimate_error(items: Any) -> jax.Array:
     """A stand-in for an error of what was drawn."""
     if isinstance(items, jaxper.Sequence):
         return jaxper.sequence_priority(items.steps.reward, items.mask)
     return jnp.abs(items["reward"] if isinstance(items, dict) else items.reward)
 
 
-def step(replay: Any, axis_name: Any = None, batch_size: int = BATCH) -> Callable:
+def make_step(replay: Any, axis_name: Any = None, batch_size: int = BATCH) -> Callable:
     """Add and learn."""
 
     def run(state: Any, items: Any, key: Any) -> tuple[Any, jaxper.Sample]:
@@ -112,12 +112,12 @@ def step(replay: Any, axis_name: Any = None, batch_size: int = BATCH) -> Callabl
     return run
 
 
-def scanned(replay: Any) -> Callable:
+def make_scan(replay: Any) -> Callable:
     """Many steps in one program, of which a loss is left."""
 
     def run(state: Any, items: Any, keys: Any) -> tuple[Any, Any]:
         def body(state: Any, inputs: Any) -> tuple[Any, Any]:
-            state, sample = step(replay)(state, *inputs)
+            state, sample = make_step(replay)(state, *inputs)
             return state, jnp.mean(sample.weights * sample.items["reward"])
 
         return jax.lax.scan(body, state, (items, keys))
@@ -125,7 +125,7 @@ def scanned(replay: Any) -> Callable:
     return run
 
 
-def learning_at_times(replay: Any) -> Callable:
+def make_rare_learning(replay: Any) -> Callable:
     """Many adds in one program, and at every fourth a draw and an update."""
 
     def run(state: Any, items: Any, keys: Any) -> tuple[Any, Any]:
@@ -141,21 +141,21 @@ def learning_at_times(replay: Any) -> Callable:
     return run
 
 
-def sharded(replay: Any, devices: int) -> Callable:
+def make_sharded_step(replay: Any, devices: int) -> Callable:
     """A step on every device, each with a replay and all with one set of weights."""
 
     def on_one(_: Any, state: Any, items: Any, key: Any) -> tuple[Any, Any, Any]:
-        return (), *step(replay, axis_name=h200.AXIS)(state, items, key)
+        return (), *make_step(replay, axis_name=h200.AXIS)(state, items, key)
 
-    on_all = sharding.data_parallel(on_one, h200.mesh(devices), axis_name=h200.AXIS)
+    on_all = sharding.data_parallel(on_one, h200.make_mesh(devices), axis_name=h200.AXIS)
     return lambda state, items, key: on_all((), state, items, key)[1:]
 
 
-def operations(replay: Any, most: dict[str, int]) -> Iterator[Case]:
+def list_methods(replay: Any, most: dict[str, int]) -> Iterator[Case]:
     """These methods of a replay of vectors, and at most how many operations each may become."""
     state = jax.eval_shape(replay.init, VECTORS)
     functions: dict[str, tuple[Callable, tuple]] = {
-        "add": (replay.add, (state, rows(VECTORS, ADDED))),
+        "add": (replay.add, (state, make_row_specs(VECTORS, ADDED))),
         "sample": (lambda state, key: replay.sample(state, key, BATCH), (state, KEY)),
         "update_priorities": (replay.update_priorities, (state, IDS, PRIORITIES)),
         "get": (replay.get, (state, IDS)),
@@ -166,21 +166,27 @@ def operations(replay: Any, most: dict[str, int]) -> Iterator[Case]:
     }
     for method, bound in most.items():
         name = f"{type(replay).__name__}.{method}"
-        yield Case(name, bound, *functions[method], state if method in CHANGING else ())
+        yield Case(name, bound, *functions[method], state if method in STATE_CHANGING else ())
 
 
-def steps() -> Iterator[Case]:
+def list_steps() -> Iterator[Case]:
     """Whole steps, of few rows and many."""
     replay = PrioritizedReplay(CAPACITY)
     for name, item, most in (("vectors", VECTORS, 23), ("84x84x4 images", IMAGES, 26)):
         state = jax.eval_shape(replay.init, item)
-        yield Case(f"step, {name}", most, step(replay), (state, rows(item, ADDED), KEY), state)
+        yield Case(
+            f"step, {name}",
+            most,
+            make_step(replay),
+            (state, make_row_specs(item, ADDED), KEY),
+            state,
+        )
     state = jax.eval_shape(replay.init, VECTORS)
-    arguments = (state, rows(VECTORS, ADDED), KEY)
-    yield Case("sample, update, add", 23, learn_first(replay), arguments, state)
+    arguments = (state, make_row_specs(VECTORS, ADDED), KEY)
+    yield Case("sample, update, add", 23, make_learn_first(replay), arguments, state)
     for batch_size, most in ((32, 21), (5, 22)):
-        function = step(replay, batch_size=batch_size)
-        arguments = (state, rows(VECTORS, 1), KEY)
+        function = make_step(replay, batch_size=batch_size)
+        arguments = (state, make_row_specs(VECTORS, 1), KEY)
         yield Case(f"one item, {batch_size} drawn", most, function, arguments, state)
     smallest = PrioritizedReplay(CAPACITY, normalize="buffer")
     for name, other, most in (
@@ -188,21 +194,23 @@ def steps() -> Iterator[Case]:
         ("uniform step", UniformReplay(CAPACITY), 7),
     ):
         state = jax.eval_shape(other.init, VECTORS)
-        yield Case(name, most, step(other), (state, rows(VECTORS, ADDED), KEY), state)
+        yield Case(
+            name, most, make_step(other), (state, make_row_specs(VECTORS, ADDED), KEY), state
+        )
 
 
-def loops() -> Iterator[Case]:
+def list_loops() -> Iterator[Case]:
     """Many steps in one program."""
     replay = PrioritizedReplay(CAPACITY)
     state = jax.eval_shape(replay.init, VECTORS)
     keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 10))
-    arguments = (state, rows(VECTORS, 10, ADDED), keys)
-    yield Case("10 steps in a scan", 26, scanned(replay), arguments, state, loops=1)
+    arguments = (state, make_row_specs(VECTORS, 10, ADDED), keys)
+    yield Case("10 steps in a scan", 26, make_scan(replay), arguments, state, max_loops=1)
     name = "10 adds in a scan, learning at 3"
-    yield Case(name, 31, learning_at_times(replay), arguments, state, loops=2)
+    yield Case(name, 31, make_rare_learning(replay), arguments, state, max_loops=2)
 
 
-def streams() -> Iterator[Case]:
+def list_streams() -> Iterator[Case]:
     """Steps of what is built when it is drawn."""
     for name, item, view, most in (
         ("3-step returns", STEP, Transitions(num_envs=16, n_step=3), 25),
@@ -211,34 +219,36 @@ def streams() -> Iterator[Case]:
     ):
         replay = PrioritizedReplay(CAPACITY, view=view)
         state = jax.eval_shape(replay.init, item)
-        arguments = (state, rows(item, ADDED // view.num_envs, view.num_envs), KEY)
-        yield Case(f"step, {name}", most, step(replay), arguments, state)
+        arguments = (state, make_row_specs(item, ADDED // view.num_envs, view.num_envs), KEY)
+        yield Case(f"step, {name}", most, make_step(replay), arguments, state)
 
 
-def many() -> Iterator[Case]:
+def list_parallel() -> Iterator[Case]:
     """Steps of replays side by side, on one device and on several."""
     small = PrioritizedReplay(2**12)
     state = jax.eval_shape(jax.vmap(lambda _: small.init(VECTORS)), jnp.zeros(256))
     keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 256))
-    arguments = (state, rows(VECTORS, 256, ADDED), keys)
-    side_by_side = jax.vmap(step(small))
+    arguments = (state, make_row_specs(VECTORS, 256, ADDED), keys)
+    side_by_side = jax.vmap(make_step(small))
     name = "step of 256 replays under vmap"
-    yield Case(name, 19, side_by_side, arguments, state, temp=4 * MEBIBYTE)
+    yield Case(name, 19, side_by_side, arguments, state, max_temp_bytes=4 * MEBIBYTE)
     name = "step of 256 replays under vmap, 32 on each of 8 devices"
     yield Case(name, 19, side_by_side, arguments, state, devices=8)
     shards = PrioritizedReplay(CAPACITY)
     state = jax.eval_shape(jax.vmap(lambda _: shards.init(VECTORS)), jnp.zeros(8))
-    arguments = (state, rows(VECTORS, ADDED), KEY)
-    yield Case("step on each of 8 devices", 28, sharded(shards, 8), arguments, state, devices=8)
+    arguments = (state, make_row_specs(VECTORS, ADDED), KEY)
+    yield Case(
+        "step on each of 8 devices", 28, make_sharded_step(shards, 8), arguments, state, devices=8
+    )
 
 
-def cases() -> Iterator[Case]:
+def list_cases() -> Iterator[Case]:
     """All of them, with their bounds."""
     tree = jax.eval_shape(lambda: sum_tree.init(CAPACITY))
-    indices = array(BATCH, dtype=jnp.int32)
+    indices = make_spec(BATCH, dtype=jnp.int32)
     yield Case("sum_tree.set", 7, sum_tree.set, (tree, indices, PRIORITIES), tree)
     yield Case("sum_tree.find", 7, sum_tree.find, (tree, PRIORITIES))
-    yield from operations(PrioritizedReplay(CAPACITY), PRIORITIZED)
-    yield from operations(UniformReplay(CAPACITY), UNIFORM)
-    for some in (steps, loops, streams, many):
+    yield from list_methods(PrioritizedReplay(CAPACITY), PRIORITIZED)
+    yield from list_methods(UniformReplay(CAPACITY), UNIFORM)
+    for some in (list_steps, list_loops, list_streams, list_parallel):
         yield from some()

@@ -61,7 +61,7 @@ SMALL = 1024
 
 
 @cache
-def mesh(devices: int) -> Mesh:
+def make_mesh(devices: int) -> Mesh:
     """So many of them in a row, its axis named `AXIS`.
 
     Raises:
@@ -81,7 +81,7 @@ def mesh(devices: int) -> Mesh:
     return topologies.make_mesh(topology, (devices,), (AXIS,))
 
 
-def compiled(
+def compile_program(
     mesh: Mesh, function: Callable, state: Any, *arguments: Any, donate: bool = True
 ) -> Program:
     """`function` of a state and arguments of these shapes and dtypes, the state donated.
@@ -91,10 +91,14 @@ def compiled(
     alike = NamedSharding(mesh, PartitionSpec())
     own = NamedSharding(mesh, PartitionSpec(AXIS)) if mesh.size > 1 else alike
     jitted = jax.jit(function, donate_argnums=0 if donate else ())
-    program = jitted.lower(_placed(own, state), *_placed(alike, arguments)).compile()
+    program = jitted.lower(
+        _attach_sharding(own, state), *_attach_sharding(alike, arguments)
+    ).compile()
     memory, text = program.memory_analysis(), program.as_text()
-    bodies = loop_bodies(text)
-    launched = [operation for name in ("ENTRY", *bodies) for operation in operations(text, name)]
+    bodies = find_loop_bodies(text)
+    launched = [
+        operation for name in ("ENTRY", *bodies) for operation in list_operations(text, name)
+    ]
     return Program(
         operations=sum(name not in FREE for name, _ in launched),
         loops=len(bodies),
@@ -105,25 +109,25 @@ def compiled(
     )
 
 
-def _placed(sharding: NamedSharding, arrays: Any) -> Any:
+def _attach_sharding(sharding: NamedSharding, arrays: Any) -> Any:
     return jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), arrays
     )
 
 
-def loop_bodies(text: str) -> list[str]:
+def find_loop_bodies(text: str) -> list[str]:
     """The names of the computations that loops run."""
     return re.findall(r" while\(.*body=(%[\w.-]+)", text)
 
 
-def operations(text: str, computation: str) -> list[tuple[str, int]]:
+def list_operations(text: str, computation: str) -> list[tuple[str, int]]:
     """Name and bytes of the result of each operation of a computation."""
     lines = text[text.index(f"\n{computation} ") :].split("\n}", 1)[0].splitlines()
     found = (_OPERATION.match(_COMMENT.sub("", line)) for line in lines)
-    return [(match[2], _bytes(match[1])) for match in found if match]
+    return [(match[2], _count_bytes(match[1])) for match in found if match]
 
 
-def _bytes(shapes: str) -> int:
+def _count_bytes(shapes: str) -> int:
     total = 0
     for _, bits, dimensions in _SHAPE.findall(shapes):
         size = int(bits)

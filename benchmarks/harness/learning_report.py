@@ -13,7 +13,7 @@ import matplotlib.pyplot as plt
 RESAMPLES = 10_000
 
 
-class Learned(NamedTuple):
+class Result(NamedTuple):
     """What came of one game and replay."""
 
     curves: Any  # [points, seeds], mean return of the episodes that ended in each part
@@ -59,16 +59,22 @@ def verdict(low: float, high: float) -> str:
     return "lower" if high < 0 else "no clear difference"
 
 
-def write(results: dict[str, dict[str, Learned]], steps: int, path: Path) -> None:
+def write_report(results: dict[str, dict[str, Result]], steps: int, path: Path) -> None:
     """Prints the table, writes it beside the picture as .md, and draws that."""
-    lines = [*heading(steps), *table(results), "", "Tuning, the same score:", *tuning(results)]
+    lines = [
+        *format_heading(steps),
+        *format_table(results),
+        "",
+        "Tuning, the same score:",
+        *format_tuning(results),
+    ]
     path.with_suffix(".md").write_text("\n".join(lines) + "\n")
     print("\n".join(lines))
     plot(results, steps, path)
     print(f"{path} and {path.with_suffix('.md')} written")
 
 
-def heading(steps: int) -> list[str]:
+def format_heading(steps: int) -> list[str]:
     """What the table shows."""
     return [
         "# Uniform against prioritized replay",
@@ -80,7 +86,7 @@ def heading(steps: int) -> list[str]:
     ]
 
 
-def table(results: dict[str, dict[str, Learned]]) -> list[str]:
+def format_table(results: dict[str, dict[str, Result]]) -> list[str]:
     """A row per game and replay, and below each game what prioritization gains."""
     lines = ["| game | replay | step size | seeds | mean return in training | steps a second |"]
     lines.append("| --- | --- | ---: | ---: | ---: | ---: |")
@@ -100,7 +106,7 @@ def table(results: dict[str, dict[str, Learned]]) -> list[str]:
     return lines
 
 
-def tuning(results: dict[str, dict[str, Learned]]) -> list[str]:
+def format_tuning(results: dict[str, dict[str, Result]]) -> list[str]:
     """A line per game and replay: what each step size scored on the seeds for tuning."""
     lines = []
     for game, found in results.items():
@@ -110,13 +116,13 @@ def tuning(results: dict[str, dict[str, Learned]]) -> list[str]:
     return lines
 
 
-def plot(results: dict[str, dict[str, Learned]], steps: int, path: Path) -> None:
+def plot(results: dict[str, dict[str, Result]], steps: int, path: Path) -> None:
     """A panel per game: interquartile mean over seeds, and its 95% bootstrap interval."""
     shape = {"figsize": (4.2 * len(results), 3.6), "squeeze": False, "layout": "constrained"}
     figure, panels = plt.subplots(1, len(results), **shape)
     for axes, (game, found) in zip(panels[0], results.items(), strict=True):
         for replay, learned in found.items():
-            band(axes, steps, np.asarray(learned.curves), f"{replay}, {learned.rate:g}")
+            plot_band(axes, steps, np.asarray(learned.curves), f"{replay}, {learned.rate:g}")
         axes.set(title=game, xlabel="environment steps per seed", xlim=(0, steps))
         axes.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:g}k")
         axes.spines[["top", "right"]].set_visible(False)
@@ -126,7 +132,7 @@ def plot(results: dict[str, dict[str, Learned]], steps: int, path: Path) -> None
     plt.close(figure)
 
 
-def band(axes: Any, steps: int, curves: np.ndarray, label: str) -> None:
+def plot_band(axes: Any, steps: int, curves: np.ndarray, label: str) -> None:
     """One curve [points, seeds]; a seed counts where episodes of it ended, at least 2 seeds do."""
     at = np.linspace(0, steps, len(curves) + 1)[1:]
     ended = [point[~np.isnan(point)] for point in curves]

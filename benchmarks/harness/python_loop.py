@@ -3,16 +3,16 @@
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.harness.work import VARIANTS, Run, Work
+from benchmarks.harness.work import VARIANTS, Loop, Work
 
 
-def runs(
+def make_loops(
     work: Work,
     add: Callable[[], Any],
     sample: Callable[[], tuple[Any, Any]],
     update: Callable[[Any, Any], Any],
     convert: Callable[[Any], Any],
-) -> dict[str, Run]:
+) -> dict[str, Loop]:
     """What runs each operation.
 
     Args:
@@ -31,7 +31,7 @@ def runs(
         rewards, ids = sample()
         update(ids, abs(rewards))
 
-    def repeated(function: Callable[[], Any]) -> Run:
+    def repeat(function: Callable[[], Any]) -> Loop:
         def run(count: int) -> None:
             for _ in range(count):
                 function()
@@ -43,8 +43,8 @@ def runs(
             update(*updates[i % VARIANTS])
 
     return {
-        "add": repeated(add),
-        "sample": repeated(sample),
+        "add": repeat(add),
+        "sample": repeat(sample),
         "update": run_updates,
-        "step": repeated(step),
+        "step": repeat(step),
     }

@@ -43,10 +43,10 @@ def start(experiment: dqn.Experiment, key: Array, rate: Array) -> dqn.Run:
     return run._replace(learner=run.learner._replace(optimizer=optimizer))
 
 
-def program(setting: Setting, replay: str) -> tuple[Any, Any]:
+def make_program(setting: Setting, replay: str) -> tuple[Any, Any]:
     """Two compiled functions: from keys and step sizes [runs] to the runs, and a point further."""
     experiment = set_up(setting, replay)
-    length = dqn.steps_of_a_part(setting.steps)
+    length = dqn.env_steps_per_point(setting.steps)
     return (
         jax.jit(jax.vmap(partial(start, experiment))),
         jax.jit(partial(dqn.advance, experiment, length), donate_argnums=0),
@@ -55,10 +55,10 @@ def program(setting: Setting, replay: str) -> tuple[Any, Any]:
 
 def steps_per_point(setting: Setting, runs: int) -> int:
     """Steps of all environments of all runs between two points of the curve."""
-    return dqn.steps_of_a_part(setting.steps) * dqn.NUM_ENVS * runs
+    return dqn.env_steps_per_point(setting.steps) * dqn.NUM_ENVS * runs
 
 
-def keys_and_rates(key: Array, rates: Any, seeds: int) -> tuple[Array, Array]:
+def pair_keys_with_rates(key: Array, rates: Any, seeds: int) -> tuple[Array, Array]:
     """Each of the rates with the same `seeds` keys, [rates * seeds]."""
     keys = jax.random.split(key, seeds)
     return jnp.tile(keys, len(rates)), jnp.repeat(jnp.asarray(rates, jnp.float32), seeds)

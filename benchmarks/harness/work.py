@@ -9,7 +9,7 @@ OPERATIONS = ("add", "sample", "update", "step")
 VARIANTS = 64  # different batches that an operation's runs go through in turn
 
 Rows = dict[str, np.ndarray]  # of a transition, leaves [B, ...]
-Run = Callable[[int], None]  # runs an operation `count * at_a_time` times, then returns
+Loop = Callable[[int], None]  # runs an operation `count * inner_turns` times, then returns
 
 
 class Work(NamedTuple):
@@ -20,8 +20,8 @@ class Work(NamedTuple):
     rows: Rows  # [add_size, ...] to add
     ids: np.ndarray  # int32 [VARIANTS, batch_size], of items to update, drawn at random
     priorities: np.ndarray  # float32 [VARIANTS, batch_size]
-    filling: np.ndarray  # float32 [capacity], the priorities that the items have at first
-    at_a_time: int = 1  # runs, of a compiled operation, that count as one
+    first_priorities: np.ndarray  # float32 [capacity], the priorities that the items have at first
+    inner_turns: int = 1  # runs, of a compiled operation, that count as one
 
 
 class Contender(NamedTuple):
@@ -29,14 +29,14 @@ class Contender(NamedTuple):
 
     name: str
     version: str
-    make: Callable[[Work], dict[str, Run]]  # an operation's name to what runs it
+    make_loops: Callable[[Work], dict[str, Loop]]  # an operation's name to what runs it
 
 
 class Missing(NamedTuple):
     """A contender that is not here."""
 
     name: str
-    why: str
+    reason: str
 
 
 class Cell(NamedTuple):
@@ -49,20 +49,20 @@ class Cell(NamedTuple):
     left_out: dict[str, str]  # why, by contender
 
 
-def work(capacity: int, batch_size: int, add_size: int, seed: int = 0) -> Work:
+def make_work(capacity: int, batch_size: int, add_size: int, seed: int = 0) -> Work:
     """Work of these sizes."""
     random = np.random.default_rng(seed)
     return Work(
         capacity=capacity,
         batch_size=batch_size,
-        rows=transitions(add_size, random),
+        rows=random_transitions(add_size, random),
         ids=random.integers(0, capacity, (VARIANTS, batch_size), np.int32),
         priorities=random.lognormal(size=(VARIANTS, batch_size)).astype(np.float32),
-        filling=random.lognormal(size=capacity).astype(np.float32),
+        first_priorities=random.lognormal(size=capacity).astype(np.float32),
     )
 
 
-def transitions(count: int, random: np.random.Generator) -> Rows:
+def random_transitions(count: int, random: np.random.Generator) -> Rows:
     """Transitions of a small environment, as a user would store them: 80 bytes each."""
     return {
         "observation": random.normal(size=(count, 8)).astype(np.float32),
