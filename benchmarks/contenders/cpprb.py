@@ -1,4 +1,4 @@
-"""cpprb: C++ on the host, whose tree is brought up to date when it is next drawn from."""
+"""cpprb: C++ on the host. It brings its tree up to date when it is next drawn from."""
 
 from importlib import metadata
 
@@ -9,7 +9,7 @@ from benchmarks.harness.work import Contender, Loop, Work, random_transitions
 
 
 def contenders() -> list[Contender]:
-    """Its prioritized buffer."""
+    """Returns its prioritized buffer."""
     import cpprb  # noqa: F401
 
     return [Contender("cpprb", metadata.version("cpprb"), _make_loops)]
@@ -23,14 +23,12 @@ def _make_loops(work: Work) -> dict[str, Loop]:
         for name, leaf in work.rows.items()
     }
     buffer = cpprb.PrioritizedReplayBuffer(work.capacity, leaves, alpha=0.6)
-    buffer.add(
-        **random_transitions(work.capacity, np.random.default_rng(1)),
-        priorities=work.first_priorities,
-    )
+    items = random_transitions(work.capacity, np.random.default_rng(1))
+    buffer.add(**items, priorities=work.first_priorities)
 
     def sample():
-        drawn = buffer.sample(work.batch_size, beta=0.4)
-        return drawn["reward"].ravel(), drawn["indexes"]
+        batch = buffer.sample(work.batch_size, beta=0.4)
+        return batch["reward"].ravel(), batch["indexes"]
 
     return python_loop.make_loops(
         work, lambda: buffer.add(**work.rows), sample, buffer.update_priorities, np.asarray

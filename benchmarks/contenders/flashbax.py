@@ -1,4 +1,4 @@
-"""flashbax: items as sequences of one step. It gives no importance weights."""
+"""flashbax: items as sequences of one step. It returns no importance weights."""
 
 from importlib import metadata
 
@@ -10,7 +10,7 @@ from benchmarks.harness.work import Contender, Loop, Work
 
 
 def contenders() -> list[Contender]:
-    """Its two ways to write priorities, which it picks by the name of a device."""
+    """Returns its two ways to write priorities, which it selects by the name of a device."""
     import flashbax  # noqa: F401
 
     version = metadata.version("flashbax")
@@ -25,8 +25,8 @@ def _make_loops(work: Work, device: str) -> dict[str, Loop]:
 
     add_size = len(work.rows["reward"])
 
-    # What its make_prioritised_trajectory_buffer puts together, but for its replacing
-    # device="gpu" by "cpu" where there is none.
+    # These functions are put together as in `make_prioritised_trajectory_buffer`, which would
+    # replace device="gpu" by "cpu" on a machine without a GPU.
     def init(item):
         return module.prioritised_init(item, add_size, work.capacity // add_size, period=1)
 
@@ -37,14 +37,15 @@ def _make_loops(work: Work, device: str) -> dict[str, Loop]:
         )
 
     def sample(state, key):
-        drawn = module.prioritised_sample(state, key, work.batch_size, sequence_length=1, period=1)
-        items = jax.tree.map(lambda leaf: leaf[:, 0], drawn.experience)
-        return items, drawn.indices, drawn.probabilities
+        batch = module.prioritised_sample(state, key, work.batch_size, sequence_length=1, period=1)
+        items = jax.tree.map(lambda leaf: leaf[:, 0], batch.experience)
+        return items, batch.indices, batch.probabilities
 
     def update(state, ids, priorities):
         return module.set_priorities(state, ids, priorities, 0.6, device)
 
-    # The same state either way, in seconds: with device="gpu" each add writes the whole tree.
+    # With device="gpu" each add writes the whole tree. With "cpu" the state is the same, and full
+    # within seconds.
     def fill(rows, ids, priorities):
         state = init(jax.tree.map(lambda leaf: leaf[0], rows))
         state = jax.lax.fori_loop(
@@ -52,11 +53,9 @@ def _make_loops(work: Work, device: str) -> dict[str, Loop]:
         )
         return module.set_priorities(state, ids, priorities, 0.6, "cpu")
 
-    # A GPU would take minutes for the loops of the other path.
+    # GPU: the loops of device="cpu" would take minutes there, so the state is filled on the CPU.
     with jax.default_device(jax.devices("cpu")[0]):
-        state = jax.jit(fill)(
-            work.rows, np.arange(work.capacity, dtype=np.int32), work.first_priorities
-        )
-    return compiled_loop.make_loops(
-        work, jax.device_put(state, jax.devices()[0]), add, sample, update
-    )
+        ids = np.arange(work.capacity, dtype=np.int32)
+        state = jax.jit(fill)(work.rows, ids, work.first_priorities)
+    state = jax.device_put(state, jax.devices()[0])
+    return compiled_loop.make_work_loops(work, state, add, sample, update)

@@ -1,4 +1,4 @@
-"""jaxper at its defaults: stratified draws, importance weights, stale ids told apart."""
+"""jaxper with its defaults: stratified draws, importance weights, and stale ids recognised."""
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,7 @@ from benchmarks.harness.work import Contender, Loop, Work
 
 
 def contenders() -> list[Contender]:
-    """The library itself."""
+    """Returns the prioritized replay."""
     return [Contender("jaxper", jaxper.__version__, _make_loops)]
 
 
@@ -18,15 +18,15 @@ def _make_loops(work: Work) -> dict[str, Loop]:
     replay = jaxper.PrioritizedReplay(work.capacity)
 
     def sample(state, key):
-        drawn = replay.sample(state, key, work.batch_size, beta=0.4)
-        return drawn.items, drawn.ids, (drawn.probabilities, drawn.weights)
+        sample = replay.sample(state, key, work.batch_size, beta=0.4)
+        return sample.items, sample.ids, (sample.probabilities, sample.weights)
 
     state = fill_replay(replay, work)
-    return compiled_loop.make_loops(work, state, replay.add, sample, replay.update_priorities)
+    return compiled_loop.make_work_loops(work, state, replay.add, sample, replay.update_priorities)
 
 
 def fill_replay(replay: jaxper.PrioritizedReplay, work: Work) -> jaxper.PrioritizedState:
-    """A full replay with the work's priorities."""
+    """Returns the state of a full replay with the first priorities of the work."""
     count = min(work.capacity, 2**12)
     rows = jax.tree.map(
         lambda leaf: jnp.asarray(np.resize(leaf, (count, *leaf.shape[1:]))), work.rows

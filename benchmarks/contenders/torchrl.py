@@ -1,4 +1,4 @@
-"""TorchRL: tensors in contiguous storage, its C++ trees for the sum and the minimum."""
+"""TorchRL: tensors in contiguous storage, and C++ trees for the sum and the minimum."""
 
 import os
 from importlib import metadata
@@ -10,8 +10,8 @@ from benchmarks.harness.work import Contender, Loop, Work, random_transitions
 
 
 def contenders() -> list[Contender]:
-    """Its prioritized buffer, where its compiled part fits the torch that is installed."""
-    # Its threads are not to spin while the others have their turn.
+    """Returns its prioritized buffer, if its compiled part loads beside the installed torch."""
+    # Its threads must not spin while other contenders have their turn.
     os.environ.update(OMP_WAIT_POLICY="passive", GOMP_SPINCOUNT="0", KMP_BLOCKTIME="0")
     from torchrl._torchrl import SumSegmentTreeFp32  # noqa: F401
 
@@ -30,17 +30,17 @@ def _make_loops(work: Work) -> dict[str, Loop]:
         batch_size=work.batch_size,
     )
 
-    def tensors(rows):
+    def make_tensors(rows):
         rows = {name: torch.from_numpy(leaf) for name, leaf in rows.items()}
         return TensorDict(rows, batch_size=[len(rows["reward"])])
 
-    buffer.extend(tensors(random_transitions(work.capacity, np.random.default_rng(1))))
+    buffer.extend(make_tensors(random_transitions(work.capacity, np.random.default_rng(1))))
     buffer.update_priority(torch.arange(work.capacity), torch.from_numpy(work.first_priorities))
-    rows = tensors(work.rows)
+    rows = make_tensors(work.rows)
 
     def sample():
-        drawn = buffer.sample()
-        return drawn["reward"], drawn["index"]
+        batch = buffer.sample()
+        return batch["reward"], batch["index"]
 
     return python_loop.make_loops(
         work, lambda: buffer.extend(rows), sample, buffer.update_priority, torch.from_numpy

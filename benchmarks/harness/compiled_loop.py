@@ -9,82 +9,125 @@ import numpy as np
 
 from benchmarks.harness.work import VARIANTS, Loop, Work
 
+Body = Callable[[Any, Any, Any], tuple[Any, Any]]  # state, batch, variant -> state, batch
 
-def make_loops(
+
+def make_work_loops(
     work: Work,
     state: Any,
     add: Callable[[Any, Any], Any],
-    sample: Callable[[Any, Any], tuple[Any, Any, Any]],
+    sample: Callable[[Any, Any], tuple[Any, ...]],
     update: Callable[[Any, Any, Any], Any],
 ) -> dict[str, Loop]:
-    """What runs each operation of a JAX replay.
+    """Returns the loops of all `OPERATIONS` for a JAX replay.
 
     Args:
-      work: sizes and batches.
-      state: a full replay; each run goes on from where the last one left it.
-      add: state and rows to the state.
-      sample: state and key to the items, their ids, and whatever else a draw gives.
-      update: state, ids and priorities to the state.
+      work: the sizes and batches.
+      state: the state of a full replay.
+      add: takes the state and the rows, and returns the state.
+      sample: as in `make_loops`.
+      update: as in `make_loops`.
     """
-    held = [state, jax.eval_shape(sample, state, jax.random.key(0))]
-    held[1] = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), held[1])
     rows = jax.tree.map(jnp.asarray, work.rows)
-    keys = jax.random.split(jax.random.key(1), VARIANTS)
     ids, priorities = jnp.asarray(work.ids), jnp.asarray(work.priorities)
-
-    def step(state: Any, i: Any) -> tuple[Any, Any]:
-        state = add(state, rows)
-        drawn = sample(state, keys[i])
-        return update(state, drawn[1], errors(drawn, drawn[1].shape)), drawn
-
-    bodies = {
-        "add": lambda state, drawn, i: (add(state, rows), drawn),
-        "sample": lambda state, drawn, i: (state, sample(state, keys[i])),
-        "update": lambda state, drawn, i: (update(state, ids[i], priorities[i]), drawn),
-        "step": lambda state, drawn, i: step(state, i),
-    }
-    return {name: compile_loop(held, body, work.inner_turns) for name, body in bodies.items()}
+    return make_loops(
+        state,
+        lambda state: add(state, rows),
+        sample,
+        update,
+        lambda state, i: update(state, ids[i], priorities[i]),
+        work.inner_turns,
+    )
 
 
-def errors(drawn: Any, shape: tuple[int, ...]) -> Any:
-    """Errors of a batch that depend on all that was drawn: so XLA reads before it writes, in place.
+def make_loops(
+    state: Any,
+    add: Callable[[Any], Any],
+    sample: Callable[[Any, Any], Any],
+    update: Callable[[Any, Any, Any], Any] | None = None,
+    update_variant: Callable[[Any, Any], Any] | None = None,
+    inner_turns: int = 1,
+) -> dict[str, Loop]:
+    """Returns the loops of "add", "sample" and "step" for a JAX replay, and of "update" if asked.
+
+    A step adds, draws, and updates the priorities of the batch if the replay has any. It adds
+    first, so nothing is copied.
 
     Args:
-      drawn: leaves [shape, ...].
-      shape: of the batch.
+      state: the state of a full replay. All loops share it: each goes on where the last one ended.
+      add: takes and returns the state.
+      sample: takes the state and a key, and returns a batch. If there is an update, the batch is a
+        tuple whose second entry is the ids.
+      update: takes the state, ids and priorities, and returns the state.
+      update_variant: takes the state and the number of a variant, and returns the state.
+      inner_turns: how often an operation runs for each count of its loop.
+    """
+    keys = jax.random.split(jax.random.key(1), VARIANTS)
+    shapes = jax.eval_shape(sample, state, keys[0])
+    carry = [state, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)]
+
+    def step(state: Any, _: Any, i: Any) -> tuple[Any, Any]:
+        state = add(state)
+        batch = sample(state, keys[i])
+        if update:
+            state = update(state, batch[1], compute_errors(batch, batch[1].shape))
+        return state, batch
+
+    bodies: dict[str, Body] = {
+        "add": lambda state, batch, i: (add(state), batch),
+        "sample": lambda state, batch, i: (state, sample(state, keys[i])),
+        "step": step,
+    }
+    if update_variant:
+        bodies["update"] = lambda state, batch, i: (update_variant(state, i), batch)
+    return {name: compile_loop(carry, body, inner_turns) for name, body in bodies.items()}
+
+
+def compute_errors(batch: Any, shape: tuple[int, ...]) -> Any:
+    """Returns a stand-in for the TD error of each row, float32 [*shape].
+
+    It depends on all leaves of the batch. So XLA reads the whole batch before it writes the
+    priorities, and can write them in place.
+
+    Args:
+      batch: a pytree with leaves [*shape, ...].
+      shape: the shape of the ids.
     """
     sums = [
         jnp.sum(leaf.reshape(*shape, -1).astype(jnp.float32), axis=-1)
-        for leaf in jax.tree.leaves(drawn)
+        for leaf in jax.tree.leaves(batch)
     ]
     return jnp.abs(sum(sums))
 
 
-def compile_loop(
-    held: list[Any], body: Callable[[Any, Any, Any], tuple[Any, Any]], inner_turns: int
-) -> Loop:
-    """What runs `body` on what is held, `inner_turns` times for each run asked for.
+def fill(init: Callable[[], Any], add: Callable[[Any], Any], adds: int) -> Any:
+    """Returns the state after `adds` adds to the initial one."""
+    return jax.jit(lambda: jax.lax.fori_loop(0, adds, lambda _, state: add(state), init()))()
 
-    These are a loop whose length XLA knows. After each turn of any other a GPU tells the host
-    whether it goes on, and waits, which takes longer than a draw.
+
+def compile_loop(carry: list[Any], body: Body, inner_turns: int = 1) -> Loop:
+    """Returns a loop that runs `body` on the carry, `inner_turns` times for each count.
 
     Args:
-      held: a state and a batch. The batch is carried, so it is built.
-      body: state, batch and the number of the variant to state and batch.
-      inner_turns: how many.
+      carry: a state and a batch. The loop replaces both in this list. The batch is carried so that
+        XLA cannot leave it out.
+      body: takes the state, the batch and the number of a variant, and returns state and batch.
+      inner_turns: the length of the inner loop, which XLA knows.
     """
 
-    def some(i: Any, held: Any) -> Any:
+    # GPU: after each turn of a loop of unknown length the device tells the host whether to go on,
+    # and waits. That takes longer than a draw, so the inner loop has a known length.
+    def run_inner(i: Any, carry: Any) -> Any:
         return jax.lax.fori_loop(
-            0, inner_turns, lambda j, held: body(*held, (i * inner_turns + j) % VARIANTS), held
+            0, inner_turns, lambda j, carry: body(*carry, (i * inner_turns + j) % VARIANTS), carry
         )
 
-    def looped(count: Any, state: Any, drawn: Any) -> tuple[Any, Any]:
-        return jax.lax.fori_loop(0, count, some, (state, drawn))
+    def run_outer(count: Any, state: Any, batch: Any) -> tuple[Any, Any]:
+        return jax.lax.fori_loop(0, count, run_inner, (state, batch))
 
-    program = jax.jit(looped, donate_argnums=(1, 2))
+    program = jax.jit(run_outer, donate_argnums=(1, 2))
 
     def run(count: int) -> None:
-        held[:] = jax.block_until_ready(program(np.int32(count), *held))
+        carry[:] = jax.block_until_ready(program(np.int32(count), *carry))
 
     return run

@@ -1,4 +1,7 @@
-"""What `benchmarks.device_ops` compiles: all public operations and whole steps, with bounds."""
+"""The functions that `benchmarks.device_ops` compiles, with bounds on their operations.
+
+They are all public operations, and whole steps.
+"""
 
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -23,27 +26,30 @@ MEBIBYTE = 2**20
 
 
 class Case(NamedTuple):
-    """A function to compile, and what it may become."""
+    """A function to compile, and the bounds that its program has to keep."""
 
     name: str
-    max_operations: int  # operations; of a loop those around it
+    max_operations: int  # with those in the body of a loop counted once
     function: Callable
     arguments: tuple  # shapes and dtypes
-    donated: Any = ()  # the state, where the result takes over its memory
+    donated: Any = ()  # shapes and dtypes of the state, if it is donated
     max_loops: int = 0
-    max_temp_bytes: int = MEBIBYTE  # bytes beside the batch
+    max_temp_bytes: int = MEBIBYTE
     devices: int = 1
 
 
 def make_spec(*shape: int, dtype: Any = jnp.float32) -> jax.ShapeDtypeStruct:
+    """Returns the shape and dtype of an array."""
     return jax.ShapeDtypeStruct(shape, dtype)
 
 
 def make_row_specs(item: Any, *count: int) -> Any:
+    """Returns the shapes and dtypes of rows of items, leaves [*count, ...]."""
     return jax.tree.map(lambda leaf: make_spec(*count, *leaf.shape, dtype=leaf.dtype), item)
 
 
 def make_transition_spec(observation: jax.ShapeDtypeStruct) -> dict[str, jax.ShapeDtypeStruct]:
+    """Returns the shapes and dtypes of one transition."""
     return {
         "observation": observation,
         "action": make_spec(dtype=jnp.int32),
@@ -61,7 +67,11 @@ FRAME = STEP._replace(observation=make_spec(84, 84, dtype=jnp.uint8))
 FRAMES = Transitions(num_envs=16, n_step=3, frame_stack=4, stack_axis=-1)
 KEY = jax.eval_shape(lambda: jax.random.key(0))
 IDS, PRIORITIES = make_spec(BATCH, dtype=jnp.uint32), make_spec(BATCH)
+
+# These methods return a state, and the state that they take is donated.
 STATE_CHANGING = ("add", "update_priorities", "reset_priorities")
+
+# The most operations that each method may become.
 PRIORITIZED = {
     "add": 7,
     "sample": 11,
@@ -76,11 +86,12 @@ UNIFORM = {"add": 4, "sample": 3, "update_priorities": 0}
 
 
 def make_learn_first(replay: Any) -> Callable:
-    """Sample, update the priorities, and add."""
+    """Returns a function that samples, updates the priorities, and adds."""
 
     def run(state: Any, items: Any, key: Any) -> tuple[Any, jaxper.Sample]:
         sample = replay.sample(state, key, BATCH)
-        # Of all that was drawn, as an error is: what is read later would have to be copied.
+        # The errors depend on all that was drawn. Otherwise XLA would read a part of it after the
+        # add, and copy the storage for that.
         sums = [leaf.reshape(BATCH, -1).sum(axis=1) for leaf in jax.tree.leaves(sample.items)]
         errors = sum(sums[1:], sums[0].astype(jnp.float32))
         return replay.add(replay.update_priorities(state, sample.ids, errors), items), sample
@@ -91,20 +102,20 @@ def make_learn_first(replay: Any) -> Callable:
 def learn(
     replay: Any, state: Any, key: Any, axis_name: Any = None, batch_size: int = BATCH
 ) -> tuple[Any, jaxper.Sample]:
-    """Sample, and update the priorities with an error of what was drawn."""
+    """Samples, and updates the priorities with the errors of the batch."""
     sample = replay.sample(state, key, batch_size, axis_name=axis_name)
     return replay.update_priorities(state, sample.ids, estimate_error(sample.items)), sample
 
 
 def estimate_error(items: Any) -> jax.Array:
-    """A stand-in for an error of what was drawn."""
+    """Returns a stand-in for the TD errors of a batch."""
     if isinstance(items, jaxper.Sequence):
         return jaxper.sequence_priority(items.steps.reward, items.mask)
     return jnp.abs(items["reward"] if isinstance(items, dict) else items.reward)
 
 
 def make_step(replay: Any, axis_name: Any = None, batch_size: int = BATCH) -> Callable:
-    """Add and learn."""
+    """Returns a function that adds, samples, and updates the priorities."""
 
     def run(state: Any, items: Any, key: Any) -> tuple[Any, jaxper.Sample]:
         return learn(replay, replay.add(state, items), key, axis_name, batch_size)
@@ -113,7 +124,7 @@ def make_step(replay: Any, axis_name: Any = None, batch_size: int = BATCH) -> Ca
 
 
 def make_scan(replay: Any) -> Callable:
-    """Many steps in one program, of which a loss is left."""
+    """Returns a function that scans over steps, and stacks their losses."""
 
     def run(state: Any, items: Any, keys: Any) -> tuple[Any, Any]:
         def body(state: Any, inputs: Any) -> tuple[Any, Any]:
@@ -126,7 +137,7 @@ def make_scan(replay: Any) -> Callable:
 
 
 def make_rare_learning(replay: Any) -> Callable:
-    """Many adds in one program, and at every fourth a draw and an update."""
+    """Returns a function that scans over adds, and samples and updates after every fourth."""
 
     def run(state: Any, items: Any, keys: Any) -> tuple[Any, Any]:
         def body(state: Any, inputs: Any) -> tuple[Any, Any]:
@@ -142,17 +153,17 @@ def make_rare_learning(replay: Any) -> Callable:
 
 
 def make_sharded_step(replay: Any, devices: int) -> Callable:
-    """A step on every device, each with a replay and all with one set of weights."""
+    """Returns a step on every device. Each has a replay of its own, and the weights are shared."""
 
-    def on_one(_: Any, state: Any, items: Any, key: Any) -> tuple[Any, Any, Any]:
+    def step_one(_: Any, state: Any, items: Any, key: Any) -> tuple[Any, Any, Any]:
         return (), *make_step(replay, axis_name=h200.AXIS)(state, items, key)
 
-    on_all = sharding.data_parallel(on_one, h200.make_mesh(devices), axis_name=h200.AXIS)
-    return lambda state, items, key: on_all((), state, items, key)[1:]
+    step_all = sharding.data_parallel(step_one, h200.make_mesh(devices), axis_name=h200.AXIS)
+    return lambda state, items, key: step_all((), state, items, key)[1:]
 
 
-def list_methods(replay: Any, most: dict[str, int]) -> Iterator[Case]:
-    """These methods of a replay of vectors, and at most how many operations each may become."""
+def list_methods(replay: Any, bounds: dict[str, int]) -> Iterator[Case]:
+    """Yields methods of a replay of vectors, with the most operations that each may become."""
     state = jax.eval_shape(replay.init, VECTORS)
     functions: dict[str, tuple[Callable, tuple]] = {
         "add": (replay.add, (state, make_row_specs(VECTORS, ADDED))),
@@ -164,23 +175,18 @@ def list_methods(replay: Any, most: dict[str, int]) -> Iterator[Case]:
         "reset_priorities": (replay.reset_priorities, (state,)),
         "stats": (replay.stats, (state,)),
     }
-    for method, bound in most.items():
+    for method, bound in bounds.items():
         name = f"{type(replay).__name__}.{method}"
         yield Case(name, bound, *functions[method], state if method in STATE_CHANGING else ())
 
 
 def list_steps() -> Iterator[Case]:
-    """Whole steps, of few rows and many."""
+    """Yields whole steps with few rows and with many."""
     replay = PrioritizedReplay(CAPACITY)
     for name, item, most in (("vectors", VECTORS, 23), ("84x84x4 images", IMAGES, 26)):
         state = jax.eval_shape(replay.init, item)
-        yield Case(
-            f"step, {name}",
-            most,
-            make_step(replay),
-            (state, make_row_specs(item, ADDED), KEY),
-            state,
-        )
+        arguments = (state, make_row_specs(item, ADDED), KEY)
+        yield Case(f"step, {name}", most, make_step(replay), arguments, state)
     state = jax.eval_shape(replay.init, VECTORS)
     arguments = (state, make_row_specs(VECTORS, ADDED), KEY)
     yield Case("sample, update, add", 23, make_learn_first(replay), arguments, state)
@@ -188,19 +194,18 @@ def list_steps() -> Iterator[Case]:
         function = make_step(replay, batch_size=batch_size)
         arguments = (state, make_row_specs(VECTORS, 1), KEY)
         yield Case(f"one item, {batch_size} drawn", most, function, arguments, state)
-    smallest = PrioritizedReplay(CAPACITY, normalize="buffer")
+    buffer = PrioritizedReplay(CAPACITY, normalize="buffer")
     for name, other, most in (
-        ("step, weights of the buffer", smallest, 28),
+        ("step, weights of the buffer", buffer, 28),
         ("uniform step", UniformReplay(CAPACITY), 7),
     ):
         state = jax.eval_shape(other.init, VECTORS)
-        yield Case(
-            name, most, make_step(other), (state, make_row_specs(VECTORS, ADDED), KEY), state
-        )
+        arguments = (state, make_row_specs(VECTORS, ADDED), KEY)
+        yield Case(name, most, make_step(other), arguments, state)
 
 
 def list_loops() -> Iterator[Case]:
-    """Many steps in one program."""
+    """Yields programs of many steps."""
     replay = PrioritizedReplay(CAPACITY)
     state = jax.eval_shape(replay.init, VECTORS)
     keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 10))
@@ -211,7 +216,7 @@ def list_loops() -> Iterator[Case]:
 
 
 def list_streams() -> Iterator[Case]:
-    """Steps of what is built when it is drawn."""
+    """Yields steps of streams, whose transitions and sequences are built when they are drawn."""
     for name, item, view, most in (
         ("3-step returns", STEP, Transitions(num_envs=16, n_step=3), 25),
         ("3-step returns, stacks of frames", FRAME, FRAMES, 28),
@@ -224,7 +229,7 @@ def list_streams() -> Iterator[Case]:
 
 
 def list_parallel() -> Iterator[Case]:
-    """Steps of replays side by side, on one device and on several."""
+    """Yields steps of many replays, on one device and on several."""
     small = PrioritizedReplay(2**12)
     state = jax.eval_shape(jax.vmap(lambda _: small.init(VECTORS)), jnp.zeros(256))
     keys = jax.eval_shape(lambda: jax.random.split(jax.random.key(0), 256))
@@ -243,12 +248,12 @@ def list_parallel() -> Iterator[Case]:
 
 
 def list_cases() -> Iterator[Case]:
-    """All of them, with their bounds."""
+    """Yields all cases."""
     tree = jax.eval_shape(lambda: sum_tree.init(CAPACITY))
     indices = make_spec(BATCH, dtype=jnp.int32)
     yield Case("sum_tree.set", 7, sum_tree.set, (tree, indices, PRIORITIES), tree)
     yield Case("sum_tree.find", 7, sum_tree.find, (tree, PRIORITIES))
     yield from list_methods(PrioritizedReplay(CAPACITY), PRIORITIZED)
     yield from list_methods(UniformReplay(CAPACITY), UNIFORM)
-    for some in (list_steps, list_loops, list_streams, list_parallel):
-        yield from some()
+    for list_some in (list_steps, list_loops, list_streams, list_parallel):
+        yield from list_some()

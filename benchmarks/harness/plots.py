@@ -9,13 +9,16 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocat
 
 from benchmarks.harness.work import OPERATIONS, Cell
 
-# Okabe and Ito's colours, which everyone can tell apart; jaxper's is black.
+# The colours of Okabe and Ito, which everyone can tell apart. Black is jaxper.
 COLOURS = ("#000000", "#0072B2", "#56B4E9", "#D55E00", "#009E73", "#CC79A7", "#E69F00")
 MARKERS = "os^DvPX"
 
 
 def plot_peers(cells: list[Cell], path: Path) -> None:
-    """Time against capacity and against batch size, a panel per operation, a line per contender."""
+    """Plots time against capacity and against batch size.
+
+    Each operation has a panel, and each contender a line.
+    """
     capacities = sorted({cell.capacity for cell in cells})
     batches = sorted({cell.batch_size for cell in cells})
     capacity = min(capacities, key=lambda size: abs(np.log2(size) - 20))
@@ -43,6 +46,7 @@ def plot_peers(cells: list[Cell], path: Path) -> None:
 
 
 def _plot_lines(axis: Any, cells: list[Cell], by: str, names: list[str]) -> None:
+    """Plots the medians of each contender against the field `by` of the cells."""
     for name, colour, marker in zip(names, COLOURS, MARKERS, strict=False):
         timed = [cell for cell in cells if name in cell.times]
         own = name == names[0]

@@ -1,4 +1,4 @@
-"""Libraries that are called from Python, one operation at a time."""
+"""Loops for libraries that are called from Python, one operation at a time."""
 
 from collections.abc import Callable
 from typing import Any
@@ -13,14 +13,14 @@ def make_loops(
     update: Callable[[Any, Any], Any],
     convert: Callable[[Any], Any],
 ) -> dict[str, Loop]:
-    """What runs each operation.
+    """Returns the loops of all `OPERATIONS`.
 
     Args:
-      work: sizes and batches.
+      work: the sizes and batches.
       add: adds the rows of the work.
-      sample: gives rewards and ids of a batch.
-      update: of ids and priorities.
-      convert: makes arrays of NumPy the library's own.
+      sample: returns the rewards and the ids of a batch.
+      update: takes ids and priorities.
+      convert: turns an array of NumPy into one of the library's own.
     """
     updates = [
         (convert(ids), convert(new)) for ids, new in zip(work.ids, work.priorities, strict=True)

@@ -1,4 +1,4 @@
-"""The tables that `benchmarks.peers` writes: a short one, and every size."""
+"""The tables that `benchmarks.peers` writes: a short one, and one with every size."""
 
 import os
 import platform
@@ -9,11 +9,12 @@ import numpy as np
 
 from benchmarks.harness.work import OPERATIONS, Cell, Contender, Missing
 
-CAPACITY, BATCH = 2**20, 256  # of the short table, or what was measured nearest to them
+# The short table has this size, or the one nearest to it that was measured.
+CAPACITY, BATCH = 2**20, 256
 
 
 def format_document(cells: list[Cell], contenders: list[Contender], missing: list[Missing]) -> str:
-    """Markdown: what was measured, where, what was not, and the tables."""
+    """Returns the Markdown document: the machine, the tables, and what was left out and why."""
     parts = [
         "# jaxper and its peers on a CPU",
         "Written by `python -m benchmarks.peers`; the [plot](peers.png) shows the same.",
@@ -28,7 +29,7 @@ def format_document(cells: list[Cell], contenders: list[Contender], missing: lis
 
 
 def format_short(cells: list[Cell], contenders: list[Contender]) -> str:
-    """One size, and the worst ratio of all sizes."""
+    """Returns the table of one size, with the worst ratio over all sizes below."""
     chosen = [cell for cell in cells if _distance(cell) == min(map(_distance, cells))]
     names = [contender.name for contender in contenders]
     title = f"{chosen[0].capacity:,} items, batch {chosen[0].batch_size:,}"
@@ -45,6 +46,7 @@ def format_short(cells: list[Cell], contenders: list[Contender]) -> str:
 
 
 def _format_long(cells: list[Cell], contenders: list[Contender]) -> str:
+    """Returns the table of all sizes."""
     names = [contender.name for contender in contenders]
     rows = [
         [f"{cell.capacity:,}", f"{cell.batch_size:,}", cell.operation]
@@ -55,6 +57,7 @@ def _format_long(cells: list[Cell], contenders: list[Contender]) -> str:
 
 
 def _format_heading(contenders: list[Contender], missing: list[Missing]) -> str:
+    """Returns what the numbers mean, and the machine and the versions that they come from."""
     lines = [
         f"Microseconds, medians: {_read_processor_name()}, {os.cpu_count()} threads, "
         f"Python {platform.python_version()}, jax {jax.__version__}.",
@@ -66,6 +69,7 @@ def _format_heading(contenders: list[Contender], missing: list[Missing]) -> str:
 
 
 def _format_left_out(cells: list[Cell]) -> str:
+    """Returns a list of what was left out, with the reasons."""
     lines = [
         f"- {name}, {cell.operation} of {cell.batch_size:,} at {cell.capacity:,}: {why}"
         for cell in cells
@@ -75,6 +79,7 @@ def _format_left_out(cells: list[Cell]) -> str:
 
 
 def _format_entry(cell: Cell, name: str, own: str) -> str:
+    """Returns the median of a contender, and its ratio to jaxper, whose name is `own`."""
     if name not in cell.times:
         return "left out"
     median = f"{np.median(cell.times[name]):,.1f}"
@@ -82,6 +87,7 @@ def _format_entry(cell: Cell, name: str, own: str) -> str:
 
 
 def _format_worst(cells: list[Cell], name: str, own: str) -> str:
+    """Returns the smallest ratio of a contender to jaxper, and the size that it belongs to."""
     timed = [cell for cell in cells if name in cell.times and own in cell.times]
     if not timed:
         return "left out"
@@ -90,20 +96,23 @@ def _format_worst(cells: list[Cell], name: str, own: str) -> str:
 
 
 def _ratio(cell: Cell, name: str, own: str) -> float:
+    """How many times as long as jaxper a contender takes, the median of pairs."""
     return float(np.median(cell.times[name] / cell.times[own]))
 
 
 def _distance(cell: Cell) -> float:
+    """The distance of a cell's size from that of the short table, in powers of two."""
     return abs(np.log2(cell.capacity / CAPACITY)) + abs(np.log2(cell.batch_size / BATCH))
 
 
 def _format_markdown(head: list[str], rows: list[list[str]]) -> str:
+    """Returns a Markdown table."""
     lines = [head, ["---" if column == 0 else "---:" for column in range(len(head))], *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
 def _read_processor_name() -> str:
-    """The processor's name, where the system tells it."""
+    """Returns the name of the processor, as far as the system knows it."""
     try:
         lines = Path("/proc/cpuinfo").read_text().splitlines()
     except OSError:

@@ -1,5 +1,6 @@
-"""Times of things that are run in turn, so that what else the machine does hits all alike."""
+"""Times of loops that run in turn, so that other work on the machine slows all of them alike."""
 
+import argparse
 import time
 
 import numpy as np
@@ -7,45 +8,69 @@ import numpy as np
 from benchmarks.harness.work import Loop
 
 
-def time_in_turn(runs: dict[str, Loop], rounds: int, seconds: float) -> dict[str, np.ndarray]:
-    """Microseconds per run of each, [rounds]; each is run for about `seconds` a round.
+def make_parser(description: str, rounds: int, seconds: float) -> argparse.ArgumentParser:
+    """Returns a parser with the options that all timed commands have, at these defaults.
 
-    Before it is timed it runs for as long: Linux wakes a second thread on the core of the first,
-    and for some 20 ms after a pause both may share that core.
+    Args:
+      description: the docstring of the command, whose first line is shown.
+      rounds: the default of `--rounds`.
+      seconds: the default of `--seconds`.
     """
-    counts = {name: _choose_count(run, seconds) for name, run in runs.items()}
-    times = {name: np.empty(rounds) for name in runs}
+    parser = argparse.ArgumentParser(description=description.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=rounds, help="times that each loop is timed")
+    parser.add_argument("--seconds", type=float, default=seconds, help="per loop and round")
+    return parser
+
+
+def time_in_turn(loops: dict[str, Loop], rounds: int, seconds: float) -> dict[str, np.ndarray]:
+    """Returns the microseconds per count of each loop, [rounds].
+
+    Each loop runs for about `seconds` a round, after it has run for as long without being timed:
+    Linux wakes a second thread on the core of the first one, and for some 20 ms after a pause both
+    may share that core.
+    """
+    counts = {name: _choose_count(loop, seconds) for name, loop in loops.items()}
+    times = {name: np.empty(rounds) for name in loops}
     for i in range(rounds):
-        for name, run in runs.items():
-            run(counts[name])
-            times[name][i] = _measure_seconds(run, counts[name]) / counts[name] * 1e6
+        for name, loop in loops.items():
+            loop(counts[name])
+            times[name][i] = _measure_seconds(loop, counts[name]) / counts[name] * 1e6
     return times
 
 
-def time_row(loops: dict[str, dict[str, Loop]], operation: str, rounds: int, seconds: float) -> str:
-    """A table's cells of one operation, in turn: microseconds, and times as long as the first."""
-    chosen = {name: each[operation] for name, each in loops.items()}
-    times = list(time_in_turn(chosen, rounds, seconds).values())
+def time_row(
+    contenders: dict[str, dict[str, Loop]], operation: str, rounds: int, seconds: float
+) -> str:
+    """Times an operation of all contenders in turn, and returns the cells of a row of a table.
+
+    A cell has the median in microseconds, and how many times as long it is as the first contender.
+    """
+    loops = {name: each[operation] for name, each in contenders.items()}
+    times = list(time_in_turn(loops, rounds, seconds).values())
     return " | ".join(f"{np.median(t):,.1f} ({np.median(t / times[0]):.3g}x)" for t in times)
 
 
-def check_duration(run: Loop, limit: float) -> str | None:
-    """Why something is not to be timed: that one run of it takes more than `limit` seconds."""
+def check_duration(loop: Loop, limit: float) -> str | None:
+    """Returns why a loop is too slow to be timed, or None if a run takes up to `limit` seconds."""
+    # The first run compiles, and the second one may compile again for the state that it left.
     for _ in range(2):
-        run(1)  # compiles, and may compile again for the state that the first run left
-    taken = _measure_seconds(run, 1)
-    return f"one run took {taken:.1f} s, more than {limit:g} s" if taken > limit else None
+        loop(1)
+    seconds = _measure_seconds(loop, 1)
+    return f"one run took {seconds:.1f} s, more than {limit:g} s" if seconds > limit else None
 
 
-def _choose_count(run: Loop, seconds: float) -> int:
-    run(1)  # compiles
+def _choose_count(loop: Loop, seconds: float) -> int:
+    """Returns a count that takes about this long."""
+    # The first run compiles.
+    loop(1)
     count = 1
-    while (taken := min(_measure_seconds(run, count) for _ in range(2))) < seconds / 4:
+    while (taken := min(_measure_seconds(loop, count) for _ in range(2))) < seconds / 4:
         count *= 2
     return max(1, round(count * seconds / taken))
 
 
-def _measure_seconds(run: Loop, count: int) -> float:
+def _measure_seconds(loop: Loop, count: int) -> float:
+    """Returns how long this many runs take."""
     start = time.perf_counter()
-    run(count)
+    loop(count)
     return time.perf_counter() - start

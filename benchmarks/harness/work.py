@@ -1,4 +1,4 @@
-"""The work that every contender is given, and what it must offer to be timed on it."""
+"""The work that every contender does, and the parts that it needs to be timed on it."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -6,22 +6,24 @@ from typing import NamedTuple
 import numpy as np
 
 OPERATIONS = ("add", "sample", "update", "step")
-VARIANTS = 64  # different batches that an operation's runs go through in turn
 
-Rows = dict[str, np.ndarray]  # of a transition, leaves [B, ...]
-Loop = Callable[[int], None]  # runs an operation `count * inner_turns` times, then returns
+# A loop goes through this many different batches in turn.
+VARIANTS = 64
+
+Rows = dict[str, np.ndarray]  # transitions, leaves [B, ...]
+Loop = Callable[[int], None]  # takes a count, runs an operation that often, and waits for its end
 
 
 class Work(NamedTuple):
-    """A full replay of `capacity`, and batches to add, to draw and to update."""
+    """The size of a full replay, and batches to add, to draw and to update."""
 
     capacity: int
     batch_size: int
-    rows: Rows  # [add_size, ...] to add
-    ids: np.ndarray  # int32 [VARIANTS, batch_size], of items to update, drawn at random
+    rows: Rows  # leaves [add_size, ...], to add
+    ids: np.ndarray  # int32 [VARIANTS, batch_size], of random items, to update
     priorities: np.ndarray  # float32 [VARIANTS, batch_size]
-    first_priorities: np.ndarray  # float32 [capacity], the priorities that the items have at first
-    inner_turns: int = 1  # runs, of a compiled operation, that count as one
+    first_priorities: np.ndarray  # float32 [capacity], of the items of the full replay
+    inner_turns: int = 1  # how often a compiled operation runs for each count of its loop
 
 
 class Contender(NamedTuple):
@@ -29,28 +31,28 @@ class Contender(NamedTuple):
 
     name: str
     version: str
-    make_loops: Callable[[Work], dict[str, Loop]]  # an operation's name to what runs it
+    make_loops: Callable[[Work], dict[str, Loop]]  # the loops by the name of their operation
 
 
 class Missing(NamedTuple):
-    """A contender that is not here."""
+    """A contender that cannot be imported."""
 
     name: str
     reason: str
 
 
 class Cell(NamedTuple):
-    """Times of one operation at one size."""
+    """The times of one operation at one size."""
 
     capacity: int
     batch_size: int
     operation: str
     times: dict[str, np.ndarray]  # microseconds [rounds] by contender
-    left_out: dict[str, str]  # why, by contender
+    left_out: dict[str, str]  # reason by contender
 
 
 def make_work(capacity: int, batch_size: int, add_size: int, seed: int = 0) -> Work:
-    """Work of these sizes."""
+    """Returns random work of these sizes."""
     random = np.random.default_rng(seed)
     return Work(
         capacity=capacity,
@@ -63,7 +65,7 @@ def make_work(capacity: int, batch_size: int, add_size: int, seed: int = 0) -> W
 
 
 def random_transitions(count: int, random: np.random.Generator) -> Rows:
-    """Transitions of a small environment, as a user would store them: 80 bytes each."""
+    """Returns transitions of a small environment, as a user would store them: 80 bytes each."""
     return {
         "observation": random.normal(size=(count, 8)).astype(np.float32),
         "action": random.integers(0, 4, count, np.int32),
