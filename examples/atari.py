@@ -1,7 +1,7 @@
-"""Atari frames from the host into a prioritized stream on the device, where a DQN learns.
+"""A DQN on Atari: frames from the host, and a prioritized stream and a learner on the device.
 
-Each frame is stored once; stacks of four, n-step returns and next observations are built when they
-are drawn. The picture shows draws with the number of each frame in its episode.
+Each frame is stored once. Stacks of four frames, n-step returns and next observations are built
+when they are drawn. The picture shows draws with the number of each frame in its episode.
 
     python examples/atari.py                              # Breakout, about a minute in all
     python examples/atari.py --game pong --seconds 600
@@ -10,10 +10,10 @@ are drawn. The picture shows draws with the number of each frame in its episode.
 import argparse
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import agent
+import command_line
 import flax.linen as nn
 import frames_picture
 import jax
@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 import jaxper
 
-FRAME_STACK = 4  # in a stack
+FRAME_STACK = 4
 N_STEP = 3
 DISCOUNT = 0.99
 BATCH_SIZE = 32
@@ -36,7 +36,7 @@ EPSILON = 0.1
 
 
 class Convolutions(nn.Module):
-    """Q-values of all actions for one stack of frames."""
+    """A network from one stack of frames to the Q-values of all actions."""
 
     actions: int
 
@@ -50,7 +50,7 @@ class Convolutions(nn.Module):
 
 
 class Functions(NamedTuple):
-    """What runs on the device."""
+    """The compiled functions, which run on the device."""
 
     act: Callable
     add: Callable
@@ -60,17 +60,19 @@ class Functions(NamedTuple):
 
 
 class Run(NamedTuple):
-    """What changes from row to row."""
+    """All that changes from step to step."""
 
     key: Array
     learner: agent.Learner
-    stack: Any  # what the agent sees of each game
+    stack: Any  # leaves [envs, ..., FRAME_STACK], the observation of each game
     replay_state: Any
 
 
 def compile_functions(
     network: nn.Module, optimizer: optax.GradientTransformation, replay: Any
 ) -> Functions:
+    """Returns the compiled functions. Those that change a state take over its memory."""
+
     def act(stack, params, observation, first, key):
         stack = jaxper.stack_frames(stack, observation, first, stack_axis=-1)
         return stack, agent.act(network, params, key, stack, EPSILON)
@@ -88,11 +90,12 @@ def compile_functions(
 
 
 def play(functions: Functions, run: Run, games: Games, watch: Stopwatch) -> Run:
-    """One step of every game, stored."""
+    """Plays one step of every game, and stores it."""
     key, act_key = jax.random.split(run.key)
     with watch("acting"):
-        observed = games.observation, games.first
-        stack, actions = functions.act(run.stack, run.learner.params, *observed, act_key)
+        stack, actions = functions.act(
+            run.stack, run.learner.params, games.observation, games.first, act_key
+        )
         actions = np.asarray(actions)
     with watch("games"):
         step = games.step(actions)
@@ -102,7 +105,7 @@ def play(functions: Functions, run: Run, games: Games, watch: Stopwatch) -> Run:
 
 
 def learn(functions: Functions, run: Run, watch: Stopwatch) -> Run:
-    """One update from a batch, and its new priorities."""
+    """Draws a batch, learns from it, and updates its priorities."""
     key, sample_key = jax.random.split(run.key)
     with watch("replay"):
         sample = jax.block_until_ready(functions.sample(run.replay_state, sample_key))
@@ -116,7 +119,7 @@ def learn(functions: Functions, run: Run, watch: Stopwatch) -> Run:
 
 
 def train(arguments: argparse.Namespace, replay: Any, games: Games) -> tuple[Run, Stopwatch]:
-    """Plays and learns until the time is up; the watch starts once all is compiled."""
+    """Plays and learns until the time is up. The stopwatch starts after everything is compiled."""
     network, optimizer = Convolutions(games.actions), optax.adam(1e-4)
     functions, watch = compile_functions(network, optimizer, replay), Stopwatch()
     key, stack = jax.random.key(arguments.seed), games.make_empty_stack(FRAME_STACK)
@@ -136,25 +139,20 @@ def train(arguments: argparse.Namespace, replay: Any, games: Games) -> tuple[Run
 
 
 def count_usual_bytes(replay: Any, games: Games) -> float:
-    """Bytes of a transition whose two stacks are stored with it."""
+    """Returns the bytes of a transition that is stored with both of its stacks."""
     stack = jax.tree.map(lambda leaf: leaf[0], games.make_empty_stack(FRAME_STACK))
-    number = jnp.float32(0)
-    item = jaxper.Transition(stack, jnp.int32(0), number, number, stack, ())
+    zero = jnp.float32(0)
+    item = jaxper.Transition(stack, jnp.int32(0), zero, zero, stack, ())
     return jaxper.PrioritizedReplay(replay.capacity).nbytes(item) / replay.capacity
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description="Atari into a prioritized stream.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
+    parser = command_line.make_parser("Atari into a prioritized stream.", "atari_draws.png")
     add = parser.add_argument
     add("--game", default="breakout", help="an Atari game, as ale-py names it")
     add("--envs", type=int, default=8, help="games side by side")
     add("--seconds", type=float, default=45, help="how long to play and learn")
     add("--capacity", type=int, default=50_000, help="frames that the replay keeps")
-    add("--seed", type=int, default=0, help="random seed")
-    add("--output", type=Path, default=Path("atari_draws.png"), help="picture to write")
     return parser.parse_args()
 
 

@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-NAMES = {  # name: gymnax's name, a dtype that holds its observations without loss
+# For each environment its name in gymnax, and a dtype that holds its observations without loss.
+NAMES = {
     "asterix": ("Asterix-MinAtar", jnp.bool_),
     "breakout": ("Breakout-MinAtar", jnp.bool_),
     "cartpole": ("CartPole-v1", jnp.float32),
@@ -15,7 +16,9 @@ NAMES = {  # name: gymnax's name, a dtype that holds its observations without lo
     "deep_sea": ("DeepSea-bsuite", jnp.bool_),
     "space_invaders": ("SpaceInvaders-MinAtar", jnp.bool_),
 }
-OPTIONS = {"deep_sea": {"size": 10}}  # bsuite's smallest
+
+# This is the smallest size in bsuite.
+OPTIONS = {"deep_sea": {"size": 10}}
 
 
 class Game(NamedTuple):
@@ -23,37 +26,39 @@ class Game(NamedTuple):
 
     env: Any
     params: Any
-    dtype: Any  # of observations
+    dtype: Any  # of the observations
     title: str
 
 
 class DelayedReset(NamedTuple):
-    """A gymnax environment whose reset is held back by one step."""
+    """A gymnax environment whose reset is delayed by one step."""
 
     state: Any
-    first: Array  # the next episode's first observation, where this one ended
-    ended: Array  # bool
+    first: Array  # the first observation of the next episode, if this one ended
+    ended: Array  # bool []
 
 
 class Envs(NamedTuple):
-    """Environments under way."""
+    """Environments in lockstep, and the returns of their episodes so far."""
 
     delayed: DelayedReset  # leaves [envs, ...]
     observations: Array  # [envs, ...]
-    returns: Array  # float32 [envs], of the episodes so far
+    returns: Array  # float32 [envs]
 
 
 class Outcome(NamedTuple):
-    """What one step of all environments led to."""
+    """The outcome of one step of all environments."""
 
     reward: Array  # float32 [envs]
     terminated: Array  # bool [envs]
     truncated: Array  # bool [envs]
-    finished: tuple[Array, Array]  # sum and number of the returns of episodes that ended
+    finished: tuple[Array, Array]  # sum and number of the returns of the episodes that ended
 
 
 def make(name: str) -> Game:
-    import gymnax  # it starts JAX's devices, which must wait until processes have joined
+    """Returns the environment of this name."""
+    # This import starts the devices of JAX, which has to wait until all processes have joined.
+    import gymnax
 
     title, dtype = NAMES[name]
     env, params = gymnax.make(title, **OPTIONS.get(name, {}))
@@ -61,29 +66,22 @@ def make(name: str) -> Game:
 
 
 def step_one(game: Game, key: Array, delayed: DelayedReset, action: Array):
-    """A step of gymnax with its reset held back: an end is followed by where it led."""
+    """Steps one environment, with its reset delayed.
+
+    After an end comes an ignored row, which holds the final observation of the episode.
+    """
     first, state, reward, terminated, truncated, info = game.env.step(
         key, delayed.state, action, game.params
     )
-    ended = terminated | truncated
-    moved = (
-        DelayedReset(state, first, ended),
-        info["final_observation"],
-        reward,
-        terminated,
-        truncated,
-    )
-    reset = (
-        DelayedReset(delayed.state, delayed.first, jnp.bool_(False)),
-        delayed.first,
-        0.0,
-        False,
-        False,
-    )
-    return jax.tree.map(partial(jnp.where, delayed.ended), reset, moved)
+    after = DelayedReset(state, first, terminated | truncated)
+    stepped = (after, info["final_observation"], reward, terminated, truncated)
+    after = delayed._replace(ended=jnp.bool_(False))
+    reset = (after, delayed.first, 0.0, False, False)
+    return jax.tree.map(partial(jnp.where, delayed.ended), reset, stepped)
 
 
 def reset(game: Game, key: Array, count: int) -> Envs:
+    """Returns this many environments at the beginning of their episodes."""
     keys = jax.random.split(key, count)
     observations, state = jax.vmap(game.env.reset, (0, None))(keys, game.params)
     delayed = DelayedReset(state, observations, jnp.zeros(count, bool))
@@ -91,7 +89,7 @@ def reset(game: Game, key: Array, count: int) -> Envs:
 
 
 def step(game: Game, key: Array, envs: Envs, actions: Array) -> tuple[Envs, Outcome]:
-    """Moves all environments on; after an end comes a row that only shows where it led."""
+    """Steps all environments. After an end comes an ignored row, with the final observation."""
     keys = jax.random.split(key, len(actions))
     delayed, observations, reward, terminated, truncated = jax.vmap(partial(step_one, game))(
         keys, envs.delayed, actions
@@ -104,7 +102,7 @@ def step(game: Game, key: Array, envs: Envs, actions: Array) -> tuple[Envs, Outc
 
 
 def measure_random_return(game: Game, key: Array, count: int = 16, length: int = 2000) -> float:
-    """Mean return of the episodes that uniformly random actions finish."""
+    """Returns the mean return of the episodes that uniformly random actions finish."""
 
     def step_randomly(envs: Envs, key: Array):
         action_key, step_key = jax.random.split(key)

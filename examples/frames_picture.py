@@ -1,4 +1,4 @@
-"""Drawn transitions as a picture: a person sees whether frames follow each other."""
+"""A picture of drawn transitions, in which a person can see if frames follow each other."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 
 
 def choose_rows(transitions: jaxper.Transition) -> np.ndarray:
-    """Indices of draws worth a look: where episodes begin, where they end, and between."""
+    """Returns the indices of rows to show: beginnings of episodes, ends, rewards and others."""
     frames = transitions.observation["frame"]
     _, distinct = np.unique(frames[:, -1], return_index=True)
     begins = np.flatnonzero(frames[:, 0] == frames[:, -2])
@@ -25,7 +25,7 @@ def choose_rows(transitions: jaxper.Transition) -> np.ndarray:
 
 
 def plot_transitions(transitions: jaxper.Transition, path: Path) -> None:
-    """A row per draw: its stack, oldest first, then the stack of the next observation."""
+    """Plots each transition in a row: its stack, oldest frame first, and that of the next one."""
     chosen = choose_rows(transitions)
     count = transitions.observation["frame"].shape[1]
     size = (1.25 * (2 * count + 1), 1.5 * len(chosen) + 0.4)
@@ -40,7 +40,7 @@ def plot_transitions(transitions: jaxper.Transition, path: Path) -> None:
 
 
 def show_stack(observation: dict[str, np.ndarray], index: int, cells: np.ndarray) -> None:
-    """One stack, each frame under its number."""
+    """Shows one stack, with the number of each frame above it."""
     numbers = observation["frame"][index]
     for k, cell in enumerate(cells):
         cell.imshow(observation["pixels"][index, :, :, k], cmap="gray", vmin=0, vmax=255)
@@ -49,7 +49,7 @@ def show_stack(observation: dict[str, np.ndarray], index: int, cells: np.ndarray
 
 
 def describe_row(transitions: jaxper.Transition, index: int, cell: Axes) -> None:
-    """Action, reward and discount, between the two stacks."""
+    """Writes the action, the reward and the discount between the two stacks."""
     discount = transitions.discount[index]
     after = "terminated:\nnext is not used" if discount == 0 else f"discount {discount:.3f}"
     text = f"action {transitions.action[index]}\nreward {transitions.reward[index]:.2f}\n{after}"

@@ -1,12 +1,13 @@
-"""The double DQN of `dqn.py`, data-parallel: a replay and environments per device, one learner.
+"""The double DQN of `dqn.py`, data-parallel over devices and processes.
 
-Every device plays its own environments into its own replay and draws its part of the batch;
-gradients are averaged. The losses are the same on one process or on several.
+Each device has its own environments and its own replay, and draws its part of the batch. All have
+the same learner, which takes the mean of their gradients. The losses are the same on one process
+or on several.
 
     python examples/sharded_dqn.py --devices 8                  # simulated on this machine
     python examples/sharded_dqn.py --devices 8 --processes 2    # four devices on each
 
-Where a process dies the others stop, and `--checkpoint DIR --resume` goes on from the last save.
+If a process dies the others stop, and `--checkpoint DIR --resume` goes on from the last save.
 """
 
 import argparse
@@ -32,7 +33,7 @@ AXIS = "data"
 
 
 class Local(NamedTuple):
-    """What each device has of its own."""
+    """The part of a run that each device has for itself."""
 
     key: Array
     replay_state: Any
@@ -40,16 +41,17 @@ class Local(NamedTuple):
 
 
 def split(run: dqn.Run) -> tuple[agent.Learner, Local]:
-    """What is alike on all devices, and what each has of its own."""
+    """Splits a run into the part that is the same on all devices, and the part of each device."""
     return run.learner, Local(run.key, run.replay_state, run.envs)
 
 
 def join(learner: agent.Learner, local: Local) -> dqn.Run:
+    """Joins the two parts of a run."""
     return dqn.Run(local.key, learner, local.replay_state, local.envs)
 
 
 def start(experiment: dqn.Experiment, seed: int, mesh: Mesh) -> dqn.Run:
-    """A run whose parts are built where they are to lie."""
+    """Returns a run, each part of which is built on its own device."""
     key = jax.random.key(seed)
 
     def start_local(index: Array) -> Local:
@@ -63,7 +65,12 @@ def start(experiment: dqn.Experiment, seed: int, mesh: Mesh) -> dqn.Run:
 def advance(
     experiment: dqn.Experiment, length: int, learner: agent.Learner, local: Local
 ) -> tuple[agent.Learner, Local, Array]:
-    """`length` training steps of one device; loss, returns and episodes in the mean of all."""
+    """Advances one device by `length` training steps.
+
+    Returns:
+      The two parts of the run, and the means of loss, returns and episodes over all steps and
+      devices, float32 [3].
+    """
     steps = partial(dqn.train_step, experiment)
     run, step_metrics = jax.lax.scan(steps, join(learner, local), None, length)
     metrics = jnp.stack(
@@ -73,7 +80,11 @@ def advance(
 
 
 def train(arguments: argparse.Namespace, mesh: Mesh) -> np.ndarray:
-    """Mean loss, and mean return of the episodes that ended, of each part: [POINTS, 2]."""
+    """Trains on all devices.
+
+    Returns:
+      The mean loss of each part, and the mean return of the episodes that ended in it, [POINTS, 2].
+    """
     experiment = dqn.set_up(arguments, arguments.replay)._replace(axis_name=AXIS)
     length = dqn.env_steps_per_point(arguments.steps)
     step = sharding.data_parallel(partial(advance, experiment, length), mesh, axis_name=AXIS)
@@ -98,14 +109,16 @@ def train(arguments: argparse.Namespace, mesh: Mesh) -> np.ndarray:
 
 
 def make_parser() -> argparse.ArgumentParser:
+    """Returns the parser of `dqn.py` with other defaults, and the options for processes."""
     parser = dqn.make_parser()
     parser.description = "Double DQN on gymnax, data-parallel over devices and processes."
     parser.set_defaults(replay="prioritized", env="catch", steps=20_000, capacity=8_192)
     add = parser.add_argument
-    add("--devices", type=int, default=8, help="simulated devices, those of all processes together")
+    add("--devices", type=int, default=8, help="simulated devices of all processes together")
     add("--processes", type=int, default=1, help="processes to start on this machine")
-    add("--process", type=int, help=argparse.SUPPRESS)  # which of them this is
-    add("--address", help=argparse.SUPPRESS)  # of process 0
+    # The number of this process, and the address of process 0.
+    add("--process", type=int, help=argparse.SUPPRESS)
+    add("--address", help=argparse.SUPPRESS)
     return parser
 
 
