@@ -1,1 +1,1 @@
-"""What jaxper costs beside its peers, and what it becomes on a GPU: each module is a command."""
+"""Times of jaxper beside its peers, and its operations on a GPU. Each module here is a command."""

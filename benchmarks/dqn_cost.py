@@ -1,6 +1,7 @@
-"""What prioritization costs the example DQN in steps per second: `python -m benchmarks.dqn_cost`.
+"""The steps per second that prioritization costs the example: `python -m benchmarks.dqn_cost`.
 
-Uniform and prioritized runs advance in turn. Takes the options of `examples/dqn.py` and its extra.
+Runs with uniform and with prioritized replay advance in turn. The command has the options of
+`examples/dqn.py`, and needs the extra `examples`.
 """
 
 from functools import partial
@@ -9,32 +10,32 @@ from typing import Any
 import jax
 import numpy as np
 
-from benchmarks import timing
-from benchmarks.training import dqn
-from benchmarks.work import Run
+from benchmarks.harness import timing
+from benchmarks.harness.training import dqn
+from benchmarks.harness.work import Loop
 
 CHUNK, ROUNDS = 100, 15
 
 
-def advancing(arguments: Any, name: str) -> Run:
-    """What advances all seeds of an experiment by `CHUNK` steps of every environment, in place."""
+def make_loop(arguments: Any, name: str) -> Loop:
+    """Returns a loop that advances all seeds by `CHUNK` steps of every environment, in place."""
     experiment = dqn.set_up(arguments, name)
     keys = jax.random.split(jax.random.key(arguments.seed), arguments.seeds)
-    held = [jax.jit(jax.vmap(partial(dqn.start, experiment)))(keys)]
+    carry = [jax.jit(jax.vmap(partial(dqn.start, experiment)))(keys)]
 
     program = jax.jit(partial(dqn.advance, experiment, CHUNK), donate_argnums=0)
 
     def run(count: int) -> None:
         for _ in range(count):
-            held[0], _ = jax.block_until_ready(program(held[0]))
+            carry[0], _ = jax.block_until_ready(program(carry[0]))
 
     return run
 
 
 def main() -> None:
     arguments = dqn.make_parser().parse_args()
-    runs = {name: advancing(arguments, name) for name in ("uniform", "prioritized")}
-    times = timing.interleaved(runs, ROUNDS, seconds=1.0)
+    loops = {name: make_loop(arguments, name) for name in ("uniform", "prioritized")}
+    times = timing.time_in_turn(loops, ROUNDS, seconds=1.0)
     steps = CHUNK * dqn.NUM_ENVS * arguments.seeds
     for name, microseconds in times.items():
         print(f"{name}: {steps / np.median(microseconds) * 1e3:,.1f} thousand steps a second")

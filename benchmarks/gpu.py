@@ -1,8 +1,9 @@
-"""jaxper on a GPU: `python -m benchmarks.gpu`, with flashbax beside it where that is installed.
+"""jaxper on a GPU, beside flashbax if that is installed: `python -m benchmarks.gpu`.
 
-Needs JAX with a GPU and nothing else. Whole steps, draws and updates without items, the gather of
-images against a copy of as many bytes, growth with the capacity, and many replays under `vmap`:
-each line tells what was compared, timed in turn in one process. Writes a Markdown table.
+It needs JAX with a GPU, and nothing else. It measures whole steps, draws and updates without items,
+the gather of images against a copy of as many bytes, growth with the capacity, and many replays
+under `vmap`. The two things that a line compares are timed in turn in one process. The command
+writes a Markdown table.
 """
 
 import argparse
@@ -16,18 +17,20 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxper
-from benchmarks import compiled, timing, with_flashbax, with_jaxper
-from benchmarks.work import OPERATIONS, VARIANTS, Run, Work, work
-from jaxper.storage import ring
+from benchmarks.contenders import flashbax as flashbax_contender
+from benchmarks.contenders import jaxper as jaxper_contender
+from benchmarks.harness import compiled_loop, timing
+from benchmarks.harness.arrays import nbytes
+from benchmarks.harness.work import OPERATIONS, VARIANTS, Loop, Work, make_work
 
 ADDED, BATCH, LARGE_BATCH = 64, 256, 4096
 IMAGE = (84, 84, 4)
-AT_A_TIME = VARIANTS  # runs in one loop of known length
+INNER_TURNS = VARIANTS
 ROUNDS, SECONDS = 9, 0.1
 
 
-class Line(NamedTuple):
-    """Something that was measured, and what it is to be held against."""
+class Comparison(NamedTuple):
+    """The time of something, and its ratio to the time of something else."""
 
     what: str
     microseconds: float
@@ -35,77 +38,88 @@ class Line(NamedTuple):
     ratio: float  # how many times as long the other took
 
 
-def compared(what: str, run: Run, against: str, other: Run) -> Line:
-    """Both run in turn."""
-    times = timing.interleaved({"this": run, "other": other}, ROUNDS, SECONDS)
+def compare(what: str, loop: Loop, against: str, other: Loop) -> Comparison:
+    """Times both loops in turn."""
+    times = timing.time_in_turn({"this": loop, "other": other}, ROUNDS, SECONDS)
     ratio = float(np.median(times["other"] / times["this"]))
-    return Line(what, float(np.median(times["this"])) / AT_A_TIME, against, ratio)
+    return Comparison(what, float(np.median(times["this"])) / INNER_TURNS, against, ratio)
 
 
-def work_of(capacity: int) -> Work:
-    """Small transitions, in batches of `BATCH`."""
-    return work(capacity, BATCH, ADDED)._replace(at_a_time=AT_A_TIME)
+def make_small_work(capacity: int) -> Work:
+    """Returns work with small transitions, in batches of `BATCH`."""
+    return make_work(capacity, BATCH, ADDED)._replace(inner_turns=INNER_TURNS)
 
 
-def steps(capacity: int) -> Iterator[Line]:
-    """Whole steps of small transitions."""
-    job = work_of(capacity)
-    own = with_jaxper.contenders()[0].make(job)
+def measure(arguments: argparse.Namespace) -> Iterator[Comparison]:
+    """Yields all lines of the table."""
+    yield from compare_operations(arguments.capacity)
+    yield from compare_capacities(arguments.growth)
+    yield from compare_images(arguments.images)
+    yield compare_replays_under_vmap(arguments.replay_capacity, arguments.replays)
+
+
+def compare_operations(capacity: int) -> Iterator[Comparison]:
+    """Compares all operations with flashbax. Without flashbax only the step is timed."""
+    work = make_small_work(capacity)
+    loops = jaxper_contender.contenders()[0].make_loops(work)
     if importlib.util.find_spec("flashbax") is None:
-        times = timing.interleaved({"step": own["step"]}, ROUNDS, SECONDS)["step"]
-        microseconds = float(np.median(times)) / AT_A_TIME
-        yield Line("step", microseconds, "flashbax is not installed", float("nan"))
+        times = timing.time_in_turn({"step": loops["step"]}, ROUNDS, SECONDS)["step"]
+        microseconds = float(np.median(times)) / INNER_TURNS
+        yield Comparison("step", microseconds, "flashbax is not installed", float("nan"))
         return
-    flashbax = with_flashbax.contenders()[1]
-    other = flashbax.make(job)
+    flashbax = flashbax_contender.contenders()[1]
+    others = flashbax.make_loops(work)
     for operation in OPERATIONS:
-        yield compared(operation, own[operation], flashbax.name, other[operation])
+        yield compare(operation, loops[operation], flashbax.name, others[operation])
 
 
-def growth(capacities: list[int]) -> Iterator[Line]:
-    """Draw and update at each capacity against the first."""
-    runs = [without_items(capacity) for capacity in capacities]
-    for capacity, run in zip(capacities, runs, strict=True):
+def compare_capacities(capacities: list[int]) -> Iterator[Comparison]:
+    """Compares a draw with its update at each capacity with the first capacity."""
+    loops = [make_loop_without_items(capacity) for capacity in capacities]
+    for capacity, loop in zip(capacities, loops, strict=True):
         what = f"sample and update without items, {capacity:,} of them"
-        yield compared(what, run, f"{capacities[0]:,} items", runs[0])
+        yield compare(what, loop, f"{capacities[0]:,} items", loops[0])
 
 
-def without_items(capacity: int) -> Run:
-    """Draws and updates of a replay whose items are one number each, and are not asked for."""
-    job = work_of(capacity)
-    job = job._replace(rows={"reward": job.rows["reward"]})
+def make_loop_without_items(capacity: int) -> Loop:
+    """Returns a loop of draws and updates. The items, one number each, are not read."""
+    work = make_small_work(capacity)
+    work = work._replace(rows={"reward": work.rows["reward"]})
     replay = jaxper.PrioritizedReplay(capacity)
-    keys, priorities = jax.random.split(jax.random.key(1), VARIANTS), jnp.asarray(job.priorities)
+    keys, priorities = jax.random.split(jax.random.key(1), VARIANTS), jnp.asarray(work.priorities)
 
     def body(state: Any, _: Any, i: Any) -> tuple[Any, Any]:
-        drawn = replay.sample(state, keys[i], BATCH)
-        return replay.update_priorities(state, drawn.ids, priorities[i]), drawn.weights
+        sample = replay.sample(state, keys[i], BATCH)
+        return replay.update_priorities(state, sample.ids, priorities[i]), sample.weights
 
-    held = [with_jaxper.full(replay, job), jnp.zeros(BATCH)]
-    return compiled.loop(held, body, AT_A_TIME)
+    carry = [jaxper_contender.fill_replay(replay, work), jnp.zeros(BATCH)]
+    return compiled_loop.compile_loop(carry, body, INNER_TURNS)
 
 
-def images(capacity: int) -> Iterator[Line]:
-    """The gather of image pairs against a copy of as many that lie side by side."""
+def compare_images(capacity: int) -> Iterator[Comparison]:
+    """Compares the gather of random pairs of images with a copy of as many that lie together."""
     item = {name: jax.ShapeDtypeStruct(IMAGE, jnp.uint8) for name in ("now", "next")}
     replay = jaxper.PrioritizedReplay(capacity)
     state = replay.init(item)
     for batch_size in (BATCH, LARGE_BATCH):
-        held, gather, copy = gather_and_copy(replay, state, batch_size)
-        yield compared(
+        carry, gather, copy = make_gather_and_copy(replay, state, batch_size)
+        yield compare(
             f"gather of {batch_size} pairs of {'x'.join(map(str, IMAGE))} images, "
-            f"{ring.nbytes(held[1]) / 1e6:.1f} MB",
-            compiled.loop(held, gather, AT_A_TIME),
+            f"{nbytes(carry[1]) / 1e6:.1f} MB",
+            compiled_loop.compile_loop(carry, gather, INNER_TURNS),
             "a copy of as many side by side",
-            compiled.loop(held, copy, AT_A_TIME),
+            compiled_loop.compile_loop(carry, copy, INNER_TURNS),
         )
-        state = held[0]
+        state = carry[0]
 
 
-def gather_and_copy(
+def make_gather_and_copy(
     replay: jaxper.PrioritizedReplay, state: Any, batch_size: int
-) -> tuple[list[Any], Any, Any]:
-    """A state and a batch, and what fills the batch: from random places, and from one."""
+) -> tuple[list[Any], compiled_loop.Body, compiled_loop.Body]:
+    """Returns a state and a batch, and two functions that fill the batch.
+
+    The first one reads random slots, the second one neighbouring slots.
+    """
     ids = jax.random.randint(
         jax.random.key(0), (VARIANTS, batch_size), 0, replay.capacity, jnp.int32
     )
@@ -116,34 +130,39 @@ def gather_and_copy(
 
     def copy(state: Any, batch: Any, i: Any) -> tuple[Any, Any]:
         return state, [
-            slice_of(leaf, starts[i], old.shape)
-            for leaf, old in zip(state.storage.large, batch, strict=True)
+            slice_images(leaf, starts[i], old.shape)
+            for leaf, old in zip(find_images(state), batch, strict=True)
         ]
 
-    def slice_of(leaf: Any, start: Any, shape: Any) -> Any:
-        # As words: of bytes a GPU moves 4 a thread, of words 16.
+    def slice_images(leaf: Any, start: Any, shape: Any) -> Any:
+        # GPU: a thread moves 16 bytes at a time if they are words, and 4 if they are bytes.
         words = jax.lax.bitcast_convert_type(leaf.reshape(len(leaf), -1, 4), jnp.uint32)
         words = jax.lax.dynamic_slice_in_dim(words, start, batch_size)
         return jax.lax.bitcast_convert_type(words, jnp.uint8).reshape(shape)
 
-    batch = [jnp.zeros((batch_size, *leaf.shape[1:]), leaf.dtype) for leaf in state.storage.large]
+    batch = [jnp.zeros((batch_size, *leaf.shape[1:]), leaf.dtype) for leaf in find_images(state)]
     return [state, batch], gather, copy
 
 
-def side_by_side(capacity: int, replays: int) -> Line:
-    """Steps of many replays under `vmap` against those of one."""
-    job = work_of(capacity)
-    return compared(
+def find_images(state: Any) -> list[Any]:
+    """Returns the arrays of images in a state, uint8 [capacity, *IMAGE]."""
+    return [leaf for leaf in jax.tree.leaves(state) if leaf.shape[1:] == IMAGE]
+
+
+def compare_replays_under_vmap(capacity: int, replays: int) -> Comparison:
+    """Compares the step of many replays under `vmap` with the step of one."""
+    work = make_small_work(capacity)
+    return compare(
         f"step of {replays} replays of {capacity:,} under vmap",
-        _vmapped(job, replays)["step"],
+        _make_loops_under_vmap(work, replays)["step"],
         "one replay under vmap",
-        _vmapped(job, 1)["step"],
+        _make_loops_under_vmap(work, 1)["step"],
     )
 
 
-def _vmapped(job: Work, replays: int) -> dict[str, Run]:
-    replay = jaxper.PrioritizedReplay(job.capacity)
-    one = with_jaxper.full(replay, job)
+def _make_loops_under_vmap(work: Work, replays: int) -> dict[str, Loop]:
+    replay = jaxper.PrioritizedReplay(work.capacity)
+    one = jaxper_contender.fill_replay(replay, work)
     state = jax.tree.map(lambda leaf: jnp.repeat(leaf[None], replays, axis=0), one)
 
     def add(state: Any, rows: Any) -> Any:
@@ -151,25 +170,26 @@ def _vmapped(job: Work, replays: int) -> dict[str, Run]:
 
     def sample(state: Any, key: Any) -> Any:
         keys = jax.random.split(key, replays)
-        drawn = jax.vmap(lambda state, key: replay.sample(state, key, BATCH))(state, keys)
-        return drawn.items, drawn.ids, (drawn.probabilities, drawn.weights)
+        sample = jax.vmap(lambda state, key: replay.sample(state, key, BATCH))(state, keys)
+        return sample.items, sample.ids, (sample.probabilities, sample.weights)
 
     def update(state: Any, ids: Any, priorities: Any) -> Any:
         ids = jnp.broadcast_to(ids, (replays, BATCH))
         priorities = jnp.broadcast_to(priorities, (replays, BATCH))
         return jax.vmap(replay.update_priorities)(state, ids, priorities)
 
-    return compiled.runs(job, state, add, sample, update)
+    return compiled_loop.make_work_loops(work, state, add, sample, update)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--capacity", type=int, default=2**20)
-    parser.add_argument("--growth", type=int, nargs="+", default=[10**6, 10**7, 10**8])
-    parser.add_argument("--images", type=int, default=100_000)
-    parser.add_argument("--replays", type=int, default=256)
-    parser.add_argument("--replay-capacity", type=int, default=10_000)
-    parser.add_argument("--output", type=Path, default=Path("gpu.md"))
+    add = parser.add_argument
+    add("--capacity", type=int, default=2**20, help="items of the replay that is compared")
+    add("--growth", type=int, nargs="+", default=[10**6, 10**7, 10**8], help="capacities")
+    add("--images", type=int, default=100_000, help="pairs of images that the replay keeps")
+    add("--replays", type=int, default=256, help="replays under vmap")
+    add("--replay-capacity", type=int, default=10_000, help="items of each of them")
+    add("--output", type=Path, default=Path("gpu.md"), help="table to write")
     arguments = parser.parse_args()
     device = jax.devices()[0]
     lines = [
@@ -180,18 +200,11 @@ def main() -> None:
         "| --- | ---: | --- | ---: |",
     ]
     print("\n".join(lines), flush=True)
-    for line in measured(arguments):
+    for line in measure(arguments):
         ratio = "" if np.isnan(line.ratio) else f"{line.ratio:.3g}x"
         lines.append(f"| {line.what} | {line.microseconds:,.1f} | {line.against} | {ratio} |")
         print(lines[-1], flush=True)
     arguments.output.write_text("\n".join(lines) + "\n")
-
-
-def measured(arguments: Any) -> Iterator[Line]:
-    yield from steps(arguments.capacity)
-    yield from growth(arguments.growth)
-    yield from images(arguments.images)
-    yield side_by_side(arguments.replay_capacity, arguments.replays)
 
 
 if __name__ == "__main__":

@@ -1,56 +1,56 @@
 """How draws and updates grow with the capacity, on this CPU: `python -m benchmarks.growth`.
 
 All capacities are measured in one process in turn. A draw is also timed without its items, which
-XLA then leaves out: that much is the tree's.
+XLA then leaves out. What remains is the time of the tree.
 """
 
-import argparse
 from typing import Any
 
 import jax
 import numpy as np
 
 import jaxper
-from benchmarks import compiled, timing, with_jaxper
-from benchmarks.work import Run, work
+from benchmarks.contenders import jaxper as jaxper_contender
+from benchmarks.harness import compiled_loop, timing
+from benchmarks.harness.work import Loop, make_work
 
 ADDED = 64
 
 
-def runs(capacity: int, batch_size: int) -> dict[str, Run]:
-    """A draw with and without items, and an update, each of a replay of its own."""
-    job = work(capacity, batch_size, ADDED)
+def make_loops(capacity: int, batch_size: int) -> dict[str, Loop]:
+    """Returns the loops of a draw with and without items, and of an update."""
+    work = make_work(capacity, batch_size, ADDED)
     replay = jaxper.PrioritizedReplay(capacity)
 
-    def without_items(state: Any, key: Any) -> tuple[Any, Any, Any]:
-        drawn = replay.sample(state, key, batch_size, beta=0.4)
-        return (), drawn.ids, (drawn.probabilities, drawn.weights)
+    def sample(state: Any, key: Any) -> tuple[Any, Any, Any]:
+        sample = replay.sample(state, key, batch_size, beta=0.4)
+        return (), sample.ids, (sample.probabilities, sample.weights)
 
-    state = with_jaxper.full(replay, job)
-    alone = compiled.runs(job, state, replay.add, without_items, replay.update_priorities)
-    with_items = with_jaxper.contenders()[0].make(job)["sample"]
+    state = jaxper_contender.fill_replay(replay, work)
+    without_items = compiled_loop.make_work_loops(
+        work, state, replay.add, sample, replay.update_priorities
+    )
+    (contender,) = jaxper_contender.contenders()
     return {
-        "sample": with_items,
-        "sample, without items": alone["sample"],
-        "update": alone["update"],
+        "sample": contender.make_loops(work)["sample"],
+        "sample, without items": without_items["sample"],
+        "update": without_items["update"],
     }
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = timing.make_parser(__doc__, rounds=15, seconds=0.05)
     parser.add_argument("--capacities", type=int, nargs="+", default=[10**k for k in (4, 5, 6, 7)])
     parser.add_argument("--batch-size", type=int, default=256)
-    parser.add_argument("--rounds", type=int, default=15)
-    parser.add_argument("--seconds", type=float, default=0.05, help="per run and round")
     arguments = parser.parse_args()
     jax.config.update("jax_platforms", "cpu")
-    made = {capacity: runs(capacity, arguments.batch_size) for capacity in arguments.capacities}
-    head = " | ".join(f"{capacity:,}" for capacity in made)
+    loops = {c: make_loops(c, arguments.batch_size) for c in arguments.capacities}
+    head = " | ".join(f"{capacity:,}" for capacity in loops)
     print(f"| microseconds, batch {arguments.batch_size} | {head} |")
-    print("| --- |" + " ---: |" * len(made))
-    for operation in made[arguments.capacities[0]]:
-        chosen = {str(capacity): made[capacity][operation] for capacity in made}
-        times = list(timing.interleaved(chosen, arguments.rounds, arguments.seconds).values())
+    print("| --- |" + " ---: |" * len(loops))
+    for operation in loops[arguments.capacities[0]]:
+        chosen = {str(capacity): each[operation] for capacity, each in loops.items()}
+        times = list(timing.time_in_turn(chosen, arguments.rounds, arguments.seconds).values())
         entries = [f"{np.median(t):,.1f} ({np.median(t / times[0]):.2f}x)" for t in times]
         print(f"| {operation} | " + " | ".join(entries) + " |", flush=True)
 

@@ -1,13 +1,12 @@
 """Streams beside flashbax's prioritised trajectories, on this CPU: `python -m benchmarks.streams`.
 
-One-step transitions, and sequences of 121 steps that begin at every 40th, as R2D2 takes them. Each
-operation in a compiled loop, both contenders in one process in turn. A step adds, draws a batch and
-gives it new priorities. Microseconds, and how many times as long as jaxper, the median of pairs.
+Draws are one-step transitions, or sequences of 121 steps that begin at every 40th step, as in R2D2.
+Each operation runs in a compiled loop, both contenders in one process in turn. A step adds, draws a
+batch and updates its priorities. The table has microseconds, and how many times as long as jaxper
+flashbax takes, the median of pairs.
 """
 
-import argparse
 import contextlib
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import jax
@@ -15,14 +14,14 @@ import jax.numpy as jnp
 import numpy as np
 
 import jaxper
-from benchmarks import compiled, timing
-from benchmarks.work import VARIANTS, Run
+from benchmarks.harness import compiled_loop, timing
+from benchmarks.harness.work import Loop
 
-OBSERVATION = 8  # float32 of a step's observation
+OBSERVATION = 8  # float32 values in the observation of a step
 
 
 class Job(NamedTuple):
-    """Environments in lockstep, and what is added and drawn of them."""
+    """The environments in lockstep, and how much is added and drawn."""
 
     num_envs: int
     length: int  # steps that are drawn; 2 for a transition
@@ -35,61 +34,40 @@ SEQUENCES = [Job(num_envs, 121, 40, 40, 64) for num_envs in (1, 32, 256, 1024)]
 JOBS = [Job(num_envs, 2, 1, 1, 256) for num_envs in (1, 32, 256, 1024)] + SEQUENCES
 
 
-def steps_of(job: Job) -> jaxper.TimeStep:
-    """What an add gets, leaves [added, num_envs, ...]."""
-    random, shape = np.random.default_rng(0), (job.added, job.num_envs)
-    observation = random.normal(size=(*shape, OBSERVATION)).astype(np.float32)
-    reward, none = random.normal(size=shape).astype(np.float32), np.zeros(shape, bool)
-    return jaxper.TimeStep(observation, np.zeros(shape, np.int32), reward, none, none)
+def make_loops(job: Job, capacity: int) -> dict[str, dict[str, Loop]]:
+    """Returns the loops of jaxper, and of flashbax if it is installed."""
+    loops = {"jaxper": make_jaxper_loops(job, capacity)}
+    with contextlib.suppress(ImportError):
+        loops["flashbax"] = make_flashbax_loops(job, capacity)
+    return loops
 
 
-def runs(state: Any, add: Callable, sample: Callable, update: Callable) -> dict[str, Run]:
-    """Adds, draws and whole steps; a draw gives what was drawn, and its ids."""
-    keys = jax.random.split(jax.random.key(1), VARIANTS)
-    drawn = jax.eval_shape(sample, state, keys[0])
-    held = [state, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), drawn)]
-
-    def step(state: Any, drawn: Any, i: Any) -> tuple[Any, Any]:
-        state = add(state)
-        drawn = sample(state, keys[i])
-        return update(state, drawn[1], compiled.errors(drawn, drawn[1].shape)), drawn
-
-    bodies = {
-        "add": lambda state, drawn, i: (add(state), drawn),
-        "sample": lambda state, drawn, i: (state, sample(state, keys[i])),
-        "step": step,
-    }
-    return {name: compiled.loop(held, body, 1) for name, body in bodies.items()}
-
-
-def filled(init: Callable, add: Callable, adds: int) -> Any:
-    """The state after so many adds."""
-    return jax.jit(lambda: jax.lax.fori_loop(0, adds, lambda _, state: add(state), init()))()
-
-
-def of_jaxper(job: Job, capacity: int) -> dict[str, Run]:
-    """A stream, seen as one-step transitions or as sequences."""
+def make_jaxper_loops(job: Job, capacity: int) -> dict[str, Loop]:
+    """Returns the loops of a stream with a view of one-step transitions, or of sequences."""
     sequences = jaxper.Sequences(job.num_envs, job.length, job.period, boundaries="cross")
     view = jaxper.Transitions(job.num_envs) if job.length == 2 else sequences
     replay = jaxper.PrioritizedReplay(capacity, view=view)
-    steps = jax.tree.map(jnp.asarray, steps_of(job))
+    steps = jax.tree.map(jnp.asarray, random_steps(job))
+
+    def init() -> Any:
+        return replay.init(jax.tree.map(lambda leaf: leaf[0, 0], steps))
 
     def add(state: Any) -> Any:
         return replay.add(state, steps)
 
     def sample(state: Any, key: Any) -> tuple[Any, Any]:
-        drawn = replay.sample(state, key, job.batch_size)
-        return (drawn.items, drawn.probabilities, drawn.weights), drawn.ids
+        sample = replay.sample(state, key, job.batch_size)
+        return (sample.items, sample.probabilities, sample.weights), sample.ids
 
-    def init() -> Any:
-        return replay.init(jax.tree.map(lambda leaf: leaf[0, 0], steps))
-
-    state = filled(init, add, capacity // job.num_envs // job.added)
-    return runs(state, add, sample, replay.update_priorities)
+    state = compiled_loop.fill(init, add, capacity // job.num_envs // job.added)
+    return compiled_loop.make_loops(state, add, sample, replay.update_priorities)
 
 
-def of_flashbax(job: Job, capacity: int) -> dict[str, Run]:
-    """Its prioritised trajectory buffer, of which its flat buffer takes two steps at a time."""
+def make_flashbax_loops(job: Job, capacity: int) -> dict[str, Loop]:
+    """Returns the loops of its prioritised trajectory buffer.
+
+    Its flat buffer is this one with two steps to a draw.
+    """
     import flashbax
 
     buffer: Any = flashbax.make_prioritised_trajectory_buffer(
@@ -101,46 +79,45 @@ def of_flashbax(job: Job, capacity: int) -> dict[str, Run]:
         max_length_time_axis=capacity // job.num_envs // job.period * job.period,
         device="cpu",
     )
-    steps = jax.tree.map(lambda leaf: jnp.asarray(leaf).swapaxes(0, 1), steps_of(job))._asdict()
+    steps = random_steps(job)._asdict()
+    steps = jax.tree.map(lambda leaf: jnp.asarray(leaf).swapaxes(0, 1), steps)
+
+    def init() -> Any:
+        return buffer.init(jax.tree.map(lambda leaf: leaf[0, 0], steps))
 
     def add(state: Any) -> Any:
         return buffer.add(state, steps)
 
     def sample(state: Any, key: Any) -> tuple[Any, Any]:
-        drawn = buffer.sample(state, key)
-        return (drawn.experience, drawn.probabilities), drawn.indices
+        sample = buffer.sample(state, key)
+        return (sample.experience, sample.probabilities), sample.indices
 
-    def init() -> Any:
-        return buffer.init(jax.tree.map(lambda leaf: leaf[0, 0], steps))
-
-    state = filled(init, add, capacity // job.num_envs // job.added)
-    return runs(state, add, sample, buffer.set_priorities)
+    state = compiled_loop.fill(init, add, capacity // job.num_envs // job.added)
+    return compiled_loop.make_loops(state, add, sample, buffer.set_priorities)
 
 
-def contenders(job: Job, capacity: int) -> dict[str, dict[str, Run]]:
-    """The runs of each; flashbax's where it is installed."""
-    made = {"jaxper": of_jaxper(job, capacity)}
-    with contextlib.suppress(ImportError):
-        made["flashbax"] = of_flashbax(job, capacity)
-    return made
+def random_steps(job: Job) -> jaxper.TimeStep:
+    """Returns the steps of one add, leaves [added, num_envs, ...]."""
+    random, shape = np.random.default_rng(0), (job.added, job.num_envs)
+    observation = random.normal(size=(*shape, OBSERVATION)).astype(np.float32)
+    reward, none = random.normal(size=shape).astype(np.float32), np.zeros(shape, bool)
+    return jaxper.TimeStep(observation, np.zeros(shape, np.int32), reward, none, none)
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = timing.make_parser(__doc__, rounds=11, seconds=0.03)
     parser.add_argument("--capacity", type=int, default=2**20)
-    parser.add_argument("--rounds", type=int, default=11)
-    parser.add_argument("--seconds", type=float, default=0.03, help="per run and round")
     arguments = parser.parse_args()
     jax.config.update("jax_platforms", "cpu")
     for number, job in enumerate(JOBS):
-        made = contenders(job, arguments.capacity)
-        if not number and "flashbax" not in made:
+        loops = make_loops(job, arguments.capacity)
+        if not number and "flashbax" not in loops:
             print("Missing: flashbax, which cannot be imported.\n")
         if not number:
-            print("| steps | environments | batch | | " + " | ".join(made) + " |")
-            print("| ---: | ---: | ---: | --- |" + " ---: |" * len(made))
-        for operation in made["jaxper"]:
-            cells = timing.cells(made, operation, arguments.rounds, arguments.seconds)
+            print("| steps | environments | batch | | " + " | ".join(loops) + " |")
+            print("| ---: | ---: | ---: | --- |" + " ---: |" * len(loops))
+        for operation in loops["jaxper"]:
+            cells = timing.time_row(loops, operation, arguments.rounds, arguments.seconds)
             sizes = f"| {job.length} | {job.num_envs:,} | {job.batch_size} | {operation} |"
             print(f"{sizes} {cells} |", flush=True)
 

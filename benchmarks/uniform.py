@@ -1,10 +1,9 @@
 """Uniform draws beside flashbax's two buffers, on this CPU: `python -m benchmarks.uniform`.
 
-Each operation in a compiled loop, all contenders in one process in turn. Microseconds, and how many
-times as long as jaxper, the median of pairs.
+Each operation runs in a compiled loop, all contenders in one process in turn. The table has
+microseconds, and how many times as long as jaxper each contender takes, the median of pairs.
 """
 
-import argparse
 from collections.abc import Callable
 from typing import Any
 
@@ -12,53 +11,28 @@ import jax
 import jax.numpy as jnp
 
 import jaxper
-from benchmarks import compiled, timing
-from benchmarks.work import VARIANTS, Run, Work, work
+from benchmarks.harness import compiled_loop, timing
+from benchmarks.harness.work import Loop, Work, make_work
 
 ADDED = 64
 
 
-def runs(work: Work, init: Callable, add: Callable, sample: Callable) -> dict[str, Run]:
-    """Adds, draws, and both, of one full buffer: a step adds first, so nothing is copied."""
-    rows = jax.tree.map(jnp.asarray, work.rows)
-    keys = jax.random.split(jax.random.key(1), VARIANTS)
-
-    @jax.jit
-    def full() -> Any:
-        state = init(jax.tree.map(lambda leaf: leaf[0], rows))
-        adds = work.capacity // ADDED
-        return jax.lax.fori_loop(0, adds, lambda _, state: add(state, rows), state)
-
-    state = full()
-    drawn = jax.eval_shape(sample, state, keys[0])
-    held = [state, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), drawn)]
-
-    def step(state: Any, drawn: Any, i: Any) -> tuple[Any, Any]:
-        state = add(state, rows)
-        return state, sample(state, keys[i])
-
-    bodies = {
-        "add": lambda state, drawn, i: (add(state, rows), drawn),
-        "sample": lambda state, drawn, i: (state, sample(state, keys[i])),
-        "add and sample": step,
-    }
-    return {name: compiled.loop(held, body, 1) for name, body in bodies.items()}
-
-
-def contenders(work: Work) -> dict[str, dict[str, Run]]:
-    """The runs of each; flashbax's where it is installed."""
+def make_loops(work: Work) -> dict[str, dict[str, Loop]]:
+    """Returns the loops of jaxper, and of flashbax if it is installed."""
     replay, size = jaxper.UniformReplay(work.capacity), work.batch_size
-    made = {
-        "jaxper": runs(work, replay.init, replay.add, lambda s, key: replay.sample(s, key, size))
+    loops = {
+        "jaxper": _make_loops(
+            work, replay.init, replay.add, lambda state, key: replay.sample(state, key, size)
+        )
     }
     try:
         import flashbax
     except ImportError as error:
         print(f"Missing: flashbax ({error}).\n")
-        return made
+        return loops
     items = flashbax.make_item_buffer(work.capacity, size, size, add_batches=True)
-    made["flashbax, items"] = runs(work, items.init, items.add, items.sample)
-    steps: Any = flashbax.make_trajectory_buffer(
+    loops["flashbax, items"] = _make_loops(work, items.init, items.add, items.sample)
+    trajectories: Any = flashbax.make_trajectory_buffer(
         add_batch_size=ADDED,
         sample_batch_size=size,
         sample_sequence_length=1,
@@ -68,28 +42,42 @@ def contenders(work: Work) -> dict[str, dict[str, Run]]:
     )
 
     def add(state: Any, rows: Any) -> Any:
-        return steps.add(state, jax.tree.map(lambda leaf: leaf[:, None], rows))
+        return trajectories.add(state, jax.tree.map(lambda leaf: leaf[:, None], rows))
 
-    made["flashbax, trajectories"] = runs(work, steps.init, add, steps.sample)
-    return made
+    loops["flashbax, trajectories"] = _make_loops(work, trajectories.init, add, trajectories.sample)
+    return loops
+
+
+def _make_loops(work: Work, init: Callable, add: Callable, sample: Callable) -> dict[str, Loop]:
+    """Returns the loops of one full buffer."""
+    rows = jax.tree.map(jnp.asarray, work.rows)
+
+    def add_rows(state: Any) -> Any:
+        return add(state, rows)
+
+    def init_empty() -> Any:
+        return init(jax.tree.map(lambda leaf: leaf[0], rows))
+
+    state = compiled_loop.fill(init_empty, add_rows, work.capacity // ADDED)
+    loops = compiled_loop.make_loops(state, add_rows, sample)
+    loops["add and sample"] = loops.pop("step")
+    return loops
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = timing.make_parser(__doc__, rounds=11, seconds=0.03)
     parser.add_argument("--capacities", type=int, nargs="+", default=[2**14, 2**20])
     parser.add_argument("--batch-sizes", type=int, nargs="+", default=[32, 256, 4096])
-    parser.add_argument("--rounds", type=int, default=11)
-    parser.add_argument("--seconds", type=float, default=0.03, help="per run and round")
     arguments = parser.parse_args()
     jax.config.update("jax_platforms", "cpu")
     sizes = [(c, size) for c in arguments.capacities for size in arguments.batch_sizes]
     for number, (capacity, size) in enumerate(sizes):
-        made = contenders(work(capacity, size, ADDED))
+        loops = make_loops(make_work(capacity, size, ADDED))
         if not number:
-            print("| capacity | batch | | " + " | ".join(made) + " |")
-            print("| ---: | ---: | --- |" + " ---: |" * len(made))
-        for operation in made["jaxper"]:
-            cells = timing.cells(made, operation, arguments.rounds, arguments.seconds)
+            print("| capacity | batch | | " + " | ".join(loops) + " |")
+            print("| ---: | ---: | --- |" + " ---: |" * len(loops))
+        for operation in loops["jaxper"]:
+            cells = timing.time_row(loops, operation, arguments.rounds, arguments.seconds)
             print(f"| {capacity:,} | {size:,} | {operation} | {cells} |", flush=True)
 
 

@@ -1,4 +1,4 @@
-"""A double DQN learner: what the examples have in common once a batch is drawn."""
+"""A double DQN learner, which the examples share."""
 
 from functools import partial
 from typing import Any, NamedTuple
@@ -11,11 +11,12 @@ from jax import Array
 
 import jaxper
 
-TARGET_PERIOD = 250  # updates between two copies to the target network
+# Updates between two copies to the target network.
+TARGET_PERIOD = 250
 
 
 class Network(nn.Module):
-    """Q-values of all actions for one observation."""
+    """A network from one observation to the Q-values of all actions."""
 
     actions: int
     widths: tuple[int, ...] = (64, 64)
@@ -29,7 +30,7 @@ class Network(nn.Module):
 
 
 class Learner(NamedTuple):
-    """What learning changes."""
+    """The parameters, and all else that an update changes."""
 
     params: Any
     target_params: Any
@@ -40,41 +41,45 @@ class Learner(NamedTuple):
 def init(
     network: nn.Module, optimizer: optax.GradientTransformation, key: Array, observation: Array
 ) -> Learner:
-    """A learner with fresh parameters."""
+    """Returns a learner with fresh parameters."""
     params = network.init(key, observation)
-    target_params = jax.tree.map(jnp.copy, params)  # a donated state must not hold a buffer twice
+    # These are copies, since a donated state must not hold a buffer twice.
+    target_params = jax.tree.map(jnp.copy, params)
     return Learner(params, target_params, optimizer.init(params), jnp.int32(0))
 
 
-def q_values(network: nn.Module, params: Any, observation: Array) -> Array:
-    """Q-values of all actions, float32 [actions], for one observation."""
+def apply_network(network: nn.Module, params: Any, observation: Array) -> Array:
+    """Returns the Q-values of all actions, float32 [actions], for one observation."""
     values: Any = network.apply(params, observation)
     return values
 
 
 def act(network: nn.Module, params: Any, key: Array, observations: Array, epsilon: Any) -> Array:
-    """Epsilon-greedy actions, int32 [B], for observations [B, ...]."""
-    return explore(key, jax.vmap(partial(q_values, network, params))(observations), epsilon)
+    """Returns epsilon-greedy actions, int32 [B], for observations [B, ...]."""
+    return explore(key, jax.vmap(partial(apply_network, network, params))(observations), epsilon)
 
 
 def explore(key: Array, q: Array, epsilon: Any) -> Array:
-    """Epsilon-greedy actions, int32 [B], for Q-values [B, actions]."""
-    greedy_key, action_key = jax.random.split(key)
-    random = jax.random.randint(action_key, q.shape[:1], 0, q.shape[1])
-    exploring = jax.random.uniform(greedy_key, q.shape[:1]) < epsilon
-    return jnp.where(exploring, random, jnp.argmax(q, axis=1))
+    """Returns epsilon-greedy actions, int32 [B], for Q-values [B, actions]."""
+    explore_key, action_key = jax.random.split(key)
+    random_actions = jax.random.randint(action_key, q.shape[:1], 0, q.shape[1])
+    exploring = jax.random.uniform(explore_key, q.shape[:1]) < epsilon
+    return jnp.where(exploring, random_actions, jnp.argmax(q, axis=1))
 
 
 def td_error(network: nn.Module, params: Any, target_params: Any, step: jaxper.Transition) -> Array:
-    """The double-Q error of one transition (van Hasselt et al. 2016)."""
-    action = jnp.argmax(q_values(network, params, step.next_observation))
-    value = chosen(q_values(network, target_params, step.next_observation), action)
+    """The double Q-learning error of one transition (van Hasselt et al. 2016)."""
+    action = jnp.argmax(apply_network(network, params, step.next_observation))
+    value = select_q(apply_network(network, target_params, step.next_observation), action)
     target = jax.lax.stop_gradient(step.reward + step.discount * value)
-    return target - chosen(q_values(network, params, step.observation), step.action)
+    return target - select_q(apply_network(network, params, step.observation), step.action)
 
 
-def chosen(q: Array, action: Array) -> Array:
-    """The Q-value of one action; its gradient needs no scatter, as that of `q[action]` would."""
+def select_q(q: Array, action: Array) -> Array:
+    """Returns the Q-value of one action.
+
+    The gradient of this needs no scatter, while that of `q[action]` does.
+    """
     return jnp.sum(q * jax.nn.one_hot(action, q.shape[0]))
 
 
@@ -86,9 +91,12 @@ def learn(
     weights: Array,
     axis_name: str | None = None,
 ) -> tuple[Learner, Array, Array]:
-    """One update of the weighted Huber loss: the learner, the loss, and the TD error of each row.
+    """Updates the learner with the weighted Huber loss.
 
-    With `axis_name`, gradient and loss are means over the shards.
+    With `axis_name`, the gradient and the loss are means over the shards.
+
+    Returns:
+      The learner, the loss, and the TD error of each row.
     """
 
     def loss(params: Any) -> tuple[Array, Array]:
@@ -99,21 +107,23 @@ def learn(
 
     (value, errors), gradients = jax.value_and_grad(loss, has_aux=True)(learner.params)
     if axis_name is not None:
-        value, gradients = mean_of_shards((value, gradients), axis_name)
-    return step(optimizer, learner, gradients), value, errors
+        value, gradients = average_over_shards((value, gradients), axis_name)
+    return apply_gradients(optimizer, learner, gradients), value, errors
 
 
-def mean_of_shards(tree: Any, axis_name: str) -> Any:
-    """The same bits however the shards are spread over processes.
+def average_over_shards(tree: Any, axis_name: str) -> Any:
+    """Averages over the shards, with the same bits for any number of processes.
 
-    `jax.lax.pmean` moves less, but the order in which it adds up differs with the processes, and
-    learning magnifies what rounding makes of that.
+    `jax.lax.pmean` would move less data. But it adds up in an order that depends on the processes,
+    and learning magnifies the difference in rounding.
     """
     return jax.tree.map(lambda leaf: jax.lax.all_gather(leaf, axis_name).mean(axis=0), tree)
 
 
-def step(optimizer: optax.GradientTransformation, learner: Learner, gradients: Any) -> Learner:
-    """The learner after one step along the gradients."""
+def apply_gradients(
+    optimizer: optax.GradientTransformation, learner: Learner, gradients: Any
+) -> Learner:
+    """Returns the learner after one step of the optimizer."""
     change, optimizer_state = optimizer.update(gradients, learner.optimizer, learner.params)
     params: Any = optax.apply_updates(learner.params, change)
     updates = learner.updates + 1

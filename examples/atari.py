@@ -1,7 +1,7 @@
-"""Atari frames from the host into a prioritized stream on the device, where a DQN learns.
+"""A DQN on Atari: frames from the host, and a prioritized stream and a learner on the device.
 
-Each frame is stored once; stacks of four, n-step returns and next observations are built when they
-are drawn. The picture shows draws with the number of each frame in its episode.
+Each frame is stored once. Stacks of four frames, n-step returns and next observations are built
+when they are drawn. The picture shows draws with the number of each frame in its episode.
 
     python examples/atari.py                              # Breakout, about a minute in all
     python examples/atari.py --game pong --seconds 600
@@ -10,10 +10,10 @@ are drawn. The picture shows draws with the number of each frame in its episode.
 import argparse
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import agent
+import command_line
 import flax.linen as nn
 import frames_picture
 import jax
@@ -27,7 +27,7 @@ from tqdm import tqdm
 
 import jaxper
 
-FRAMES = 4  # in a stack
+FRAME_STACK = 4
 N_STEP = 3
 DISCOUNT = 0.99
 BATCH_SIZE = 32
@@ -36,7 +36,7 @@ EPSILON = 0.1
 
 
 class Convolutions(nn.Module):
-    """Q-values of all actions for one stack of frames."""
+    """A network from one stack of frames to the Q-values of all actions."""
 
     actions: int
 
@@ -49,8 +49,8 @@ class Convolutions(nn.Module):
         return nn.Dense(self.actions)(hidden)
 
 
-class Compiled(NamedTuple):
-    """What runs on the device."""
+class Functions(NamedTuple):
+    """The compiled functions, which run on the device."""
 
     act: Callable
     add: Callable
@@ -60,15 +60,19 @@ class Compiled(NamedTuple):
 
 
 class Run(NamedTuple):
-    """What changes from row to row."""
+    """All that changes from step to step."""
 
     key: Array
     learner: agent.Learner
-    stack: Any  # what the agent sees of each game
-    replay: Any
+    stack: Any  # leaves [envs, ..., FRAME_STACK], the observation of each game
+    replay_state: Any
 
 
-def compiled(network: nn.Module, optimizer: optax.GradientTransformation, replay: Any) -> Compiled:
+def compile_functions(
+    network: nn.Module, optimizer: optax.GradientTransformation, replay: Any
+) -> Functions:
+    """Returns the compiled functions. Those that change a state take over its memory."""
+
     def act(stack, params, observation, first, key):
         stack = jaxper.stack_frames(stack, observation, first, stack_axis=-1)
         return stack, agent.act(network, params, key, stack, EPSILON)
@@ -76,7 +80,7 @@ def compiled(network: nn.Module, optimizer: optax.GradientTransformation, replay
     def learn(learner, steps, weights):
         return agent.learn(network, optimizer, learner, steps, weights)
 
-    return Compiled(
+    return Functions(
         act=jax.jit(act, donate_argnums=0),
         add=jax.jit(replay.add, donate_argnums=0),
         sample=jax.jit(lambda state, key: replay.sample(state, key, BATCH_SIZE)),
@@ -85,74 +89,70 @@ def compiled(network: nn.Module, optimizer: optax.GradientTransformation, replay
     )
 
 
-def play(device: Compiled, run: Run, games: Games, watch: Stopwatch) -> Run:
-    """One step of every game, stored."""
+def play(functions: Functions, run: Run, games: Games, watch: Stopwatch) -> Run:
+    """Plays one step of every game, and stores it."""
     key, act_key = jax.random.split(run.key)
     with watch("acting"):
-        observed = games.observation, games.first
-        stack, actions = device.act(run.stack, run.learner.params, *observed, act_key)
+        stack, actions = functions.act(
+            run.stack, run.learner.params, games.observation, games.first, act_key
+        )
         actions = np.asarray(actions)
     with watch("games"):
         step = games.step(actions)
     with watch("replay"):
-        stored = jax.block_until_ready(device.add(run.replay, step))
-    return Run(key, run.learner, stack, stored)
+        replay_state = jax.block_until_ready(functions.add(run.replay_state, step))
+    return Run(key, run.learner, stack, replay_state)
 
 
-def learn(device: Compiled, run: Run, watch: Stopwatch) -> Run:
-    """One update from a batch, and its new priorities."""
+def learn(functions: Functions, run: Run, watch: Stopwatch) -> Run:
+    """Draws a batch, learns from it, and updates its priorities."""
     key, sample_key = jax.random.split(run.key)
     with watch("replay"):
-        drawn = jax.block_until_ready(device.sample(run.replay, sample_key))
+        sample = jax.block_until_ready(functions.sample(run.replay_state, sample_key))
     with watch("learning"):
-        learned = device.learn(run.learner, drawn.items, drawn.weights)
+        learned = functions.learn(run.learner, sample.items, sample.weights)
         learner, _, errors = jax.block_until_ready(learned)
     with watch("replay"):
-        stored = device.update_priorities(run.replay, drawn.ids, jnp.abs(errors))
-        jax.block_until_ready(stored)
-    return Run(key, learner, run.stack, stored)
+        replay_state = functions.update_priorities(run.replay_state, sample.ids, jnp.abs(errors))
+        jax.block_until_ready(replay_state)
+    return Run(key, learner, run.stack, replay_state)
 
 
 def train(arguments: argparse.Namespace, replay: Any, games: Games) -> tuple[Run, Stopwatch]:
-    """Plays and learns until the time is up; the watch starts once all is compiled."""
+    """Plays and learns until the time is up. The stopwatch starts after everything is compiled."""
     network, optimizer = Convolutions(games.actions), optax.adam(1e-4)
-    device, watch = compiled(network, optimizer, replay), Stopwatch()
-    key, stack = jax.random.key(arguments.seed), games.empty_stack(FRAMES)
+    functions, watch = compile_functions(network, optimizer, replay), Stopwatch()
+    key, stack = jax.random.key(arguments.seed), games.make_empty_stack(FRAME_STACK)
     learner = agent.init(network, optimizer, key, jax.tree.map(lambda leaf: leaf[0], stack))
-    run = Run(key, learner, stack, replay.init(games.one_step()))
+    run = Run(key, learner, stack, replay.init(games.make_example_step()))
     for _ in range(ROWS_BEFORE_LEARNING):
-        run = play(device, run, games, watch)
-    run = learn(device, run, watch)
+        run = play(functions, run, games, watch)
+    run = learn(functions, run, watch)
 
     watch, end = Stopwatch(), time.perf_counter() + arguments.seconds
     with tqdm(unit="frame", unit_scale=True) as bar:
         while time.perf_counter() < end:
-            run = learn(device, play(device, run, games, watch), watch)
+            run = learn(functions, play(functions, run, games, watch), watch)
             bar.update(arguments.envs)
             watch.frames += arguments.envs
     return run, watch
 
 
-def usual_bytes(replay: Any, games: Games) -> float:
-    """Bytes of a transition whose two stacks are stored with it."""
-    stack = jax.tree.map(lambda leaf: leaf[0], games.empty_stack(FRAMES))
-    number = jnp.float32(0)
-    item = jaxper.Transition(stack, jnp.int32(0), number, number, stack, ())
+def count_usual_bytes(replay: Any, games: Games) -> float:
+    """Returns the bytes of a transition that is stored with both of its stacks."""
+    stack = jax.tree.map(lambda leaf: leaf[0], games.make_empty_stack(FRAME_STACK))
+    zero = jnp.float32(0)
+    item = jaxper.Transition(stack, jnp.int32(0), zero, zero, stack, ())
     return jaxper.PrioritizedReplay(replay.capacity).nbytes(item) / replay.capacity
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description="Atari into a prioritized stream.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
+    parser = command_line.make_parser("Atari into a prioritized stream.", "atari_draws.png")
     add = parser.add_argument
     add("--game", default="breakout", help="an Atari game, as ale-py names it")
     add("--envs", type=int, default=8, help="games side by side")
     add("--seconds", type=float, default=45, help="how long to play and learn")
     add("--capacity", type=int, default=50_000, help="frames that the replay keeps")
-    add("--seed", type=int, default=0, help="random seed")
-    add("--output", type=Path, default=Path("atari_draws.png"), help="picture to write")
     return parser.parse_args()
 
 
@@ -160,16 +160,16 @@ def main() -> None:
     arguments = parse_arguments()
     games = Games(arguments.game, arguments.envs, arguments.seed)
     view = jaxper.Transitions(
-        arguments.envs, N_STEP, DISCOUNT, FRAMES, stack_axis=-1, autoreset="next_step"
+        arguments.envs, N_STEP, DISCOUNT, FRAME_STACK, stack_axis=-1, autoreset="next_step"
     )
     replay = jaxper.PrioritizedReplay(arguments.capacity, alpha=0.5, view=view)
     run, watch = train(arguments, replay, games)
     print(watch.report())
-    here = replay.nbytes(games.one_step()) / replay.capacity
-    usual = usual_bytes(replay, games)
+    here = replay.nbytes(games.make_example_step()) / replay.capacity
+    usual = count_usual_bytes(replay, games)
     print(f"bytes per transition: {here:.0f} here, {usual:.0f} as usually stored")
-    drawn = replay.sample(run.replay, jax.random.key(arguments.seed), 2048)
-    frames_picture.draw(jax.tree.map(np.asarray, drawn.items), arguments.output)
+    sample = replay.sample(run.replay_state, jax.random.key(arguments.seed), 2048)
+    frames_picture.plot_transitions(jax.tree.map(np.asarray, sample.items), arguments.output)
     print(f"{arguments.output} written")
 
 

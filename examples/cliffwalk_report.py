@@ -11,40 +11,42 @@ import matplotlib.pyplot as plt
 FEATURES = ("tabular", "linear")
 
 
-def write(sizes: list[int], updates: dict[str, np.ndarray], path: Path) -> None:
-    """Prints the table, writes it beside the picture, and draws that.
+def write_report(sizes: list[int], updates: dict[str, np.ndarray], path: Path) -> None:
+    """Prints the table, writes it beside the picture, and draws the picture.
 
     Args:
       sizes: numbers of states.
-      updates: of each selection, [2, sizes, runs]: with a table, with linear features.
-      path: the picture; the table gets the same name with the ending .md.
+      updates: the updates of each selection, [2, sizes, runs], first those with a table, then those
+        with linear features.
+      path: the path of the picture. That of the table ends in .md instead.
     """
-    lines = table(sizes, updates)
+    lines = format_table(sizes, updates)
     path.with_suffix(".md").write_text("\n".join(lines) + "\n")
     print("\n".join(lines))
     plot(sizes, updates, path)
     print(f"{path} and {path.with_suffix('.md')} written")
 
 
-def table(sizes: list[int], updates: dict[str, np.ndarray]) -> list[str]:
-    """A row for each kind of features and number of states: median (smallest to largest)."""
+def format_table(sizes: list[int], updates: dict[str, np.ndarray]) -> list[str]:
+    """Returns a row for each kind of features and number of states."""
     lines = ["| features | states | transitions | " + " | ".join(updates) + " |"]
     lines.append("| --- | ---: | ---: |" + " ---: |" * len(updates))
     for kind, features in enumerate(FEATURES):
         for row, states in enumerate(sizes):
-            cells = [cell(found[kind, row]) for found in updates.values()]
+            cells = [format_cell(found[kind, row]) for found in updates.values()]
             lines.append(
                 f"| {features} | {states} | {2 ** (states + 1) - 2:,} | {' | '.join(cells)} |"
             )
     return lines
 
 
-def cell(counts: np.ndarray) -> str:
+def format_cell(counts: np.ndarray) -> str:
+    """Returns the median, and the smallest and the largest number of updates."""
     return f"{np.median(counts):,.0f} ({counts.min():,.0f} to {counts.max():,.0f})"
 
 
 def plot(sizes: list[int], updates: dict[str, np.ndarray], path: Path) -> None:
-    """Like figure 2 of the paper: median over runs, with bars from the smallest to the largest."""
+    """Plots the medians, with bars from the smallest to the largest run, as in figure 2."""
     transitions = 2.0 ** (np.array(sizes) + 1) - 2
     figure, panels = plt.subplots(1, 2, figsize=(9, 4), sharey=True, layout="constrained")
     for kind, axes in enumerate(panels):

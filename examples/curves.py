@@ -1,4 +1,4 @@
-"""What the examples show at the end: a table of returns, and learning curves as a picture."""
+"""The table of returns and the picture of learning curves that examples show at the end."""
 
 from pathlib import Path
 
@@ -10,12 +10,12 @@ import matplotlib.pyplot as plt
 
 
 def final_returns(curves: np.ndarray) -> np.ndarray:
-    """Mean return of each seed over the last tenth of its curve [points, seeds]."""
+    """The mean return of each seed over the last tenth of its curve [points, seeds]."""
     return np.nanmean(curves[-max(1, len(curves) // 10) :], axis=0)
 
 
 def print_table(results: dict[str, np.ndarray], random_return: float) -> None:
-    """One line per replay: mean return over seeds and their interquartile range."""
+    """Prints one line per replay, with the mean return over seeds and its interquartile range."""
     print(f"\n{'replay':<12} {'mean return':>11} {'interquartile range':>20} {'seeds':>6}")
     for name, curves in results.items():
         returns = final_returns(curves)
@@ -28,7 +28,7 @@ def print_table(results: dict[str, np.ndarray], random_return: float) -> None:
 def plot(
     results: dict[str, np.ndarray], steps: int, random_return: float, title: str, path: Path
 ) -> None:
-    """Mean over seeds as a line and the interquartile range as a band, one colour per replay."""
+    """Plots the mean over seeds as a line, and the interquartile range as a band."""
     figure, axes = plt.subplots(figsize=(7, 4), layout="constrained")
     for name, curves in results.items():
         at = np.linspace(0, steps, len(curves) + 1)[1:]

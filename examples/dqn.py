@@ -1,20 +1,20 @@
-"""Double DQN with prioritized replay: a whole experiment as one compiled program.
+"""Double DQN with prioritized replay, as one compiled program.
 
-Acting, adding, sampling, learning and re-prioritising are one function, which `lax.scan` repeats
-and `vmap` runs for all seeds side by side; Python only moves the progress bar.
+A training step acts, adds, samples, learns and updates the priorities. `lax.scan` repeats it, and
+`vmap` runs all seeds side by side. Python only moves the progress bar.
 
     python examples/dqn.py                                # both replays on MinAtar Breakout
     python examples/dqn.py --env cartpole --replay prioritized
-    python examples/dqn.py --checkpoint DIR               # Ctrl-C, then go on with --resume
+    python examples/dqn.py --checkpoint DIR               # stop with Ctrl-C, go on with --resume
 """
 
 import argparse
 import time
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import agent
+import command_line
 import curves
 import environments
 import jax
@@ -27,43 +27,48 @@ from tqdm import tqdm
 
 import jaxper
 
-NUM_ENVS = 16  # environments of each seed; one update for each step of all of them
+# Environments of each seed. One step of all of them is followed by one update.
+NUM_ENVS = 16
+
 DISCOUNT = 0.99
 LEARNING_RATE = 5e-4
-POINTS = 50  # of each learning curve
+
+# Points of each learning curve.
+POINTS = 50
 
 
 class Experiment(NamedTuple):
-    """What does not change while it runs."""
+    """The parts of an experiment that do not change while it runs."""
 
     game: environments.Game
     network: agent.Network
     optimizer: optax.GradientTransformation
     replay: Any
     batch_size: int
-    beta: optax.Schedule  # of the number of updates
-    epsilon: optax.Schedule  # likewise
-    axis_name: str | None = None  # of the shards, where several learn together
+    beta: optax.Schedule  # a function of the number of updates
+    epsilon: optax.Schedule  # a function of the number of updates
+    axis_name: str | None = None  # the axis of the shards, if there are several
 
 
 class Run(NamedTuple):
-    """What one seed carries from step to step."""
+    """All that a training step of one seed changes."""
 
     key: Array
     learner: agent.Learner
-    replay: Any
-    playing: environments.Playing
+    replay_state: Any
+    envs: environments.Envs
 
 
-class Outputs(NamedTuple):
-    """What a step tells."""
+class Metrics(NamedTuple):
+    """The metrics of a training step."""
 
-    returns: Array  # float32, sum over the episodes that ended
-    episodes: Array  # int32, their number
-    loss: Array  # float32
+    returns: Array  # float32 [], sum over the episodes that ended
+    episodes: Array  # int32 [], number of episodes that ended
+    loss: Array  # float32 []
 
 
 def set_up(arguments: argparse.Namespace, replay: str) -> Experiment:
+    """Returns the experiment with the replay of this name."""
     game = environments.make(arguments.env)
     updates = arguments.steps // NUM_ENVS
     return Experiment(
@@ -78,6 +83,7 @@ def set_up(arguments: argparse.Namespace, replay: str) -> Experiment:
 
 
 def make_replay(name: str, arguments: argparse.Namespace) -> Any:
+    """Returns the replay of this name, with a view of n-step transitions."""
     view = jaxper.Transitions(NUM_ENVS, arguments.n_step, DISCOUNT, autoreset="next_step")
     if name == "uniform":
         return jaxper.UniformReplay(arguments.capacity, view=view)
@@ -85,34 +91,37 @@ def make_replay(name: str, arguments: argparse.Namespace) -> Any:
 
 
 def start(experiment: Experiment, key: Array) -> Run:
+    """Returns a run with fresh environments, fresh parameters and an empty replay."""
     key, reset_key, learner_key = jax.random.split(key, 3)
-    playing = environments.reset(experiment.game, reset_key, NUM_ENVS)
-    one = playing.observations[0]
-    learner = agent.init(experiment.network, experiment.optimizer, learner_key, one)
-    return Run(key, learner, experiment.replay.init(one_step(experiment)), playing)
+    envs = environments.reset(experiment.game, reset_key, NUM_ENVS)
+    observation = envs.observations[0]
+    learner = agent.init(experiment.network, experiment.optimizer, learner_key, observation)
+    return Run(key, learner, experiment.replay.init(make_example_step(experiment)), envs)
 
 
-def one_step(experiment: Experiment) -> jaxper.TimeStep:
-    """What the replay stores of one environment, in shape."""
-    seen = jax.eval_shape(lambda: environments.reset(experiment.game, jax.random.key(0), 1))
-    observation = jax.ShapeDtypeStruct(seen.observations.shape[1:], seen.observations.dtype)
-    flag = jnp.bool_(False)
-    return jaxper.TimeStep(observation, jnp.int32(0), jnp.float32(0), flag, flag)
+def make_example_step(experiment: Experiment) -> jaxper.TimeStep:
+    """Returns the shapes of a step of one environment, for the `init` of the replay."""
+    envs = jax.eval_shape(lambda: environments.reset(experiment.game, jax.random.key(0), 1))
+    observation = jax.ShapeDtypeStruct(envs.observations.shape[1:], envs.observations.dtype)
+    false = jnp.bool_(False)
+    return jaxper.TimeStep(observation, jnp.int32(0), jnp.float32(0), false, false)
 
 
-def train_step(experiment: Experiment, run: Run, _) -> tuple[Run, Outputs]:
-    """One step of every environment and one update: act, add, sample, learn, re-prioritise."""
+def train_step(experiment: Experiment, run: Run, _) -> tuple[Run, Metrics]:
+    """Steps all environments once and updates once: acts, adds, samples, learns, re-prioritises."""
     axis_name = experiment.axis_name
     network, replay, updates = experiment.network, experiment.replay, run.learner.updates
     key, act_key, step_key, sample_key = jax.random.split(run.key, 4)
-    before, epsilon = run.playing.observations, experiment.epsilon(updates)
-    actions = agent.act(network, run.learner.params, act_key, before, epsilon)
-    playing, outcome = environments.step(experiment.game, step_key, run.playing, actions)
-    steps = jaxper.TimeStep(before, actions, outcome.reward, outcome.terminated, outcome.truncated)
+    observations, epsilon = run.envs.observations, experiment.epsilon(updates)
+    actions = agent.act(network, run.learner.params, act_key, observations, epsilon)
+    envs, outcome = environments.step(experiment.game, step_key, run.envs, actions)
+    steps = jaxper.TimeStep(
+        observations, actions, outcome.reward, outcome.terminated, outcome.truncated
+    )
 
-    stored = replay.add(run.replay, jax.tree.map(lambda leaf: leaf[None], steps))
+    replay_state = replay.add(run.replay_state, jax.tree.map(lambda leaf: leaf[None], steps))
     sample = replay.sample(
-        stored,
+        replay_state,
         sample_key,
         experiment.batch_size,
         beta=experiment.beta(updates),
@@ -121,25 +130,32 @@ def train_step(experiment: Experiment, run: Run, _) -> tuple[Run, Outputs]:
     learner, loss, errors = agent.learn(
         network, experiment.optimizer, run.learner, sample.items, sample.weights, axis_name
     )
-    stored = replay.update_priorities(stored, sample.ids, jnp.abs(errors))
-    return Run(key, learner, stored, playing), Outputs(*outcome.finished, loss)
+    replay_state = replay.update_priorities(replay_state, sample.ids, jnp.abs(errors))
+    return Run(key, learner, replay_state, envs), Metrics(*outcome.finished, loss)
 
 
 def advance(experiment: Experiment, length: int, runs: Run) -> tuple[Run, Array]:
-    """`length` steps of runs side by side, and the mean return of episodes that ended, [runs]."""
+    """Advances runs side by side by `length` training steps.
+
+    Returns:
+      The runs, and the mean return of the episodes that ended, float32 [runs].
+    """
     steps = jax.vmap(partial(train_step, experiment))
-    runs, outputs = jax.lax.scan(steps, runs, None, length)
-    return runs, outputs.returns.sum(0) / outputs.episodes.sum(0)
+    runs, metrics = jax.lax.scan(steps, runs, None, length)
+    return runs, metrics.returns.sum(0) / metrics.episodes.sum(0)
 
 
-def steps_of_a_part(steps: int) -> int:
-    """Steps of each environment between two points of the curve."""
+def env_steps_per_point(steps: int) -> int:
+    """The steps of each environment between two points of a learning curve."""
     return max(1, steps // NUM_ENVS // POINTS)
 
 
 def train(experiment: Experiment, arguments: argparse.Namespace, name: str) -> np.ndarray:
-    """Learning curves [POINTS, seeds]: mean return of the episodes that ended in each part."""
-    length = steps_of_a_part(arguments.steps)
+    """Trains all seeds, and returns their learning curves, [POINTS, seeds].
+
+    A point is the mean return of the episodes that ended since the last point.
+    """
+    length = env_steps_per_point(arguments.steps)
     steps = length * NUM_ENVS * arguments.seeds
     keys = jax.random.split(jax.random.key(arguments.seed), arguments.seeds)
     runs = jax.jit(jax.vmap(partial(start, experiment)))(keys)
@@ -147,7 +163,7 @@ def train(experiment: Experiment, arguments: argparse.Namespace, name: str) -> n
     curve, done = np.full((POINTS, arguments.seeds), np.nan, np.float32), 0
     saver = None
     if arguments.checkpoint:
-        saver = saving.Saver(arguments, name, experiment.replay, one_step(experiment))
+        saver = saving.Saver(arguments, name, experiment.replay, make_example_step(experiment))
         runs, (curve, done) = saver.restore(runs, (curve, done))
         curve, done = np.array(curve), int(done)
 
@@ -165,9 +181,9 @@ def train(experiment: Experiment, arguments: argparse.Namespace, name: str) -> n
 
 
 def make_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description="Double DQN on gymnax with jaxper's replay.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    """Returns the parser with all options but those for saving."""
+    parser = command_line.make_parser(
+        "Double DQN on gymnax with jaxper's replay.", "learning_curves.png"
     )
     add = parser.add_argument
     add("--env", choices=environments.NAMES, default="breakout", help="the environment")
@@ -178,25 +194,28 @@ def make_parser() -> argparse.ArgumentParser:
         help="how batches are drawn",
     )
     add("--seeds", type=int, default=4, help="independent runs, side by side")
-    add("--seed", type=int, default=0, help="random seed that the runs start from")
     add("--steps", type=int, default=500_000, help="environment steps of each run")
     add("--capacity", type=int, default=50_000, help="steps that the replay of each run keeps")
     add("--n-step", type=int, default=3, help="steps whose rewards are added up")
     add("--batch-size", type=int, default=64, help="transitions per update")
     add("--alpha", type=float, default=0.6, help="how strongly priorities count, 0 to 1")
-    add("--beta", type=float, default=0.4, help="correction for them at first; it ends at 1")
-    add("--output", type=Path, default=Path("learning_curves.png"), help="picture to write")
+    add(
+        "--beta",
+        type=float,
+        default=0.4,
+        help="how strongly weights correct, 0 to 1; it ends at 1",
+    )
     return parser
 
 
 def main() -> None:
-    arguments = saving.parse(make_parser())
+    arguments = saving.parse_arguments(make_parser())
     names = ["uniform", "prioritized"] if arguments.replay == "both" else [arguments.replay]
     began = time.perf_counter()
     experiments = {name: set_up(arguments, name) for name in names}
     results = {name: train(experiment, arguments, name) for name, experiment in experiments.items()}
     game = experiments[names[0]].game
-    random = environments.random_return(game, jax.random.key(arguments.seed))
+    random = environments.measure_random_return(game, jax.random.key(arguments.seed))
     curves.print_table(results, random)
     title = f"Double DQN on {game.title}, {arguments.seeds} seeds"
     curves.plot(results, arguments.steps, random, title, arguments.output)

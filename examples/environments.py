@@ -7,7 +7,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-NAMES = {  # name: gymnax's name, a dtype that holds its observations without loss
+# For each environment its name in gymnax, and a dtype that holds its observations without loss.
+NAMES = {
     "asterix": ("Asterix-MinAtar", jnp.bool_),
     "breakout": ("Breakout-MinAtar", jnp.bool_),
     "cartpole": ("CartPole-v1", jnp.float32),
@@ -15,7 +16,9 @@ NAMES = {  # name: gymnax's name, a dtype that holds its observations without lo
     "deep_sea": ("DeepSea-bsuite", jnp.bool_),
     "space_invaders": ("SpaceInvaders-MinAtar", jnp.bool_),
 }
-OPTIONS = {"deep_sea": {"size": 10}}  # bsuite's smallest
+
+# This is the smallest size in bsuite.
+OPTIONS = {"deep_sea": {"size": 10}}
 
 
 class Game(NamedTuple):
@@ -23,84 +26,91 @@ class Game(NamedTuple):
 
     env: Any
     params: Any
-    dtype: Any  # of observations
+    dtype: Any  # of the observations
     title: str
 
 
-class Held(NamedTuple):
-    """A gymnax environment whose reset is held back by one step."""
+class DelayedReset(NamedTuple):
+    """A gymnax environment whose reset is delayed by one step."""
 
     state: Any
-    first: Array  # the next episode's first observation, where this one ended
-    ended: Array  # bool
+    first: Array  # the first observation of the next episode, if this one ended
+    ended: Array  # bool []
 
 
-class Playing(NamedTuple):
-    """Environments under way."""
+class Envs(NamedTuple):
+    """Environments in lockstep, and the returns of their episodes so far."""
 
-    held: Held  # leaves [envs, ...]
+    delayed: DelayedReset  # leaves [envs, ...]
     observations: Array  # [envs, ...]
-    returns: Array  # float32 [envs], of the episodes so far
+    returns: Array  # float32 [envs]
 
 
 class Outcome(NamedTuple):
-    """What one step of all environments led to."""
+    """The outcome of one step of all environments."""
 
     reward: Array  # float32 [envs]
     terminated: Array  # bool [envs]
     truncated: Array  # bool [envs]
-    finished: tuple[Array, Array]  # sum and number of the returns of episodes that ended
+    finished: tuple[Array, Array]  # sum and number of the returns of the episodes that ended
 
 
 def make(name: str) -> Game:
-    import gymnax  # it starts JAX's devices, which must wait until processes have joined
+    """Returns the environment of this name."""
+    # This import starts the devices of JAX, which has to wait until all processes have joined.
+    import gymnax
 
     title, dtype = NAMES[name]
     env, params = gymnax.make(title, **OPTIONS.get(name, {}))
     return Game(env, params, dtype, title)
 
 
-def next_step(game: Game, key: Array, held: Held, action: Array):
-    """A step of gymnax with its reset held back: an end is followed by where it led."""
+def step_one(game: Game, key: Array, delayed: DelayedReset, action: Array):
+    """Steps one environment, with its reset delayed.
+
+    After an end comes an ignored row, which holds the final observation of the episode.
+    """
     first, state, reward, terminated, truncated, info = game.env.step(
-        key, held.state, action, game.params
+        key, delayed.state, action, game.params
     )
-    ended = terminated | truncated
-    moved = (Held(state, first, ended), info["final_observation"], reward, terminated, truncated)
-    reset = (Held(held.state, held.first, jnp.bool_(False)), held.first, 0.0, False, False)
-    return jax.tree.map(partial(jnp.where, held.ended), reset, moved)
+    after = DelayedReset(state, first, terminated | truncated)
+    stepped = (after, info["final_observation"], reward, terminated, truncated)
+    after = delayed._replace(ended=jnp.bool_(False))
+    reset = (after, delayed.first, 0.0, False, False)
+    return jax.tree.map(partial(jnp.where, delayed.ended), reset, stepped)
 
 
-def reset(game: Game, key: Array, count: int) -> Playing:
+def reset(game: Game, key: Array, count: int) -> Envs:
+    """Returns this many environments at the beginning of their episodes."""
     keys = jax.random.split(key, count)
     observations, state = jax.vmap(game.env.reset, (0, None))(keys, game.params)
-    held = Held(state, observations, jnp.zeros(count, bool))
-    return Playing(held, observations.astype(game.dtype), jnp.zeros(count))
+    delayed = DelayedReset(state, observations, jnp.zeros(count, bool))
+    return Envs(delayed, observations.astype(game.dtype), jnp.zeros(count))
 
 
-def step(game: Game, key: Array, playing: Playing, actions: Array) -> tuple[Playing, Outcome]:
-    """Moves all environments on; after an end comes a row that only shows where it led."""
+def step(game: Game, key: Array, envs: Envs, actions: Array) -> tuple[Envs, Outcome]:
+    """Steps all environments. After an end comes an ignored row, with the final observation."""
     keys = jax.random.split(key, len(actions))
-    held, observations, reward, terminated, truncated = jax.vmap(partial(next_step, game))(
-        keys, playing.held, actions
+    delayed, observations, reward, terminated, truncated = jax.vmap(partial(step_one, game))(
+        keys, envs.delayed, actions
     )
     ended = terminated | truncated
-    returns = playing.returns + reward
+    returns = envs.returns + reward
     finished = (jnp.sum(returns * ended), jnp.sum(ended))
-    playing = Playing(held, observations.astype(game.dtype), jnp.where(ended, 0.0, returns))
-    return playing, Outcome(reward, terminated, truncated, finished)
+    envs = Envs(delayed, observations.astype(game.dtype), jnp.where(ended, 0.0, returns))
+    return envs, Outcome(reward, terminated, truncated, finished)
 
 
-def random_return(game: Game, key: Array, count: int = 16, length: int = 2000) -> float:
-    """Mean return of the episodes that uniformly random actions finish."""
+def measure_random_return(game: Game, key: Array, count: int = 16, length: int = 2000) -> float:
+    """Returns the mean return of the episodes that uniformly random actions finish."""
 
-    def one_step(playing: Playing, key: Array):
+    def step_randomly(envs: Envs, key: Array):
         action_key, step_key = jax.random.split(key)
         actions = jax.random.randint(action_key, (count,), 0, game.env.num_actions)
-        playing, outcome = step(game, step_key, playing, actions)
-        return playing, outcome.finished
+        envs, outcome = step(game, step_key, envs, actions)
+        return envs, outcome.finished
 
     reset_key, key = jax.random.split(key)
     keys = jax.random.split(key, length)
-    _, (total, number) = jax.lax.scan(one_step, reset(game, reset_key, count), keys)
+    _, (total, number) = jax.lax.scan(step_randomly, reset(game, reset_key, count), keys)
     return float(total.sum() / number.sum())

@@ -1,4 +1,4 @@
-"""A program on several processes of this machine, as on several hosts: start them, join, wait."""
+"""A program on several processes of this machine, which could as well be several hosts."""
 
 import signal
 import socket
@@ -8,12 +8,15 @@ import time
 
 import jax
 
-HEARTBEAT = 10  # seconds without a sign of life after which a process counts as dead
-PATIENCE = 60  # seconds that the others get to notice
+# A process counts as dead after this many seconds without a sign of life.
+HEARTBEAT = 10
+
+# The other processes have this many seconds to notice it.
+PATIENCE = 60
 
 
 def join(address: str, count: int, index: int, devices: int) -> None:
-    """Makes this process number `index` of `count`, with so many devices of its own."""
+    """Makes this process number `index` of `count`, with this many devices of its own."""
     jax.config.update("jax_platforms", "cpu")
     jax.config.update("jax_num_cpu_devices", devices)
     if count > 1:
@@ -22,15 +25,19 @@ def join(address: str, count: int, index: int, devices: int) -> None:
 
 
 def start(count: int) -> int:
-    """Runs this very command `count` times, as one program, and returns its exit status.
+    """Runs this command `count` times, as the processes of one program, and waits for them.
 
-    Where one process dies the others stop with an error of their own: JAX's runtime misses it.
-    One that still runs `PATIENCE` seconds later is ended.
+    If one process dies, the others stop with an error, since the runtime of JAX misses it. A
+    process that still runs `PATIENCE` seconds later is killed.
+
+    Returns:
+      The exit status of the program.
     """
-    address = f"127.0.0.1:{_free_port()}"
+    address = f"127.0.0.1:{_find_free_port()}"
     command = [sys.executable, *sys.argv, "--address", address, "--process"]
     running = [subprocess.Popen([*command, str(index)]) for index in range(count)]
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches them too, and is theirs to handle
+    # Ctrl-C reaches the processes too, and they handle it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
     try:
         return _wait(running)
     finally:
@@ -39,6 +46,7 @@ def start(count: int) -> int:
 
 
 def _wait(running: list[subprocess.Popen]) -> int:
+    """Waits until all processes have ended or one has failed, and returns the exit status."""
     while all(process.poll() in (None, 0) for process in running):
         if all(process.poll() == 0 for process in running):
             return 0
@@ -51,7 +59,8 @@ def _wait(running: list[subprocess.Popen]) -> int:
     return 1
 
 
-def _free_port() -> int:
+def _find_free_port() -> int:
+    """Returns a port that no program listens to."""
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         return listener.getsockname()[1]

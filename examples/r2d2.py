@@ -1,10 +1,10 @@
 """R2D2 (Kapturowski et al. 2019): a recurrent agent that learns from replayed sequences.
 
-A bit is shown at the start of an episode and asked for at its end, which gives the only reward.
-Sequences are shorter than episodes: what links the question to the bit is the recurrent state that
-was stored with each step. Beside the recurrent agents run memoryless ones, the same but that their
-state is cleared before every step. Left out of R2D2 is what this task does not need: n-step
-returns and the rescaling of values.
+The first observation of an episode shows a bit. The last action has to name it, and is the only one
+with a reward. Sequences are shorter than episodes, so only the recurrent state that was stored with
+each step links the two. Memoryless agents run beside the recurrent ones. They differ in one thing:
+their state is cleared before every step. Two parts of R2D2 are left out, since this task does not
+need them: n-step returns and the rescaling of values.
 
     python examples/r2d2.py                       # a bit to remember for 30 steps
     python examples/r2d2.py --memory-length 20 --seeds 8
@@ -16,6 +16,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import agent
+import command_line
 import curves
 import environments
 import gymnax
@@ -29,37 +30,47 @@ from tqdm import tqdm
 
 import jaxper
 
-AGENTS = {"recurrent": True, "memoryless": False}  # name: whether it remembers
-NUM_ENVS = 16  # environments of each run
-PERIOD = 4  # steps between two starts of sequences, and of each environment between two updates
-LENGTH = recurrent.BURN_IN + 8 + 1  # of a sequence, whose last step is there for its observation
-POINTS = 50  # of each learning curve
+# Whether each agent remembers.
+AGENTS = {"recurrent": True, "memoryless": False}
+
+# Environments of each run.
+NUM_ENVS = 16
+
+# Steps between two starts of sequences, and steps of each environment between two updates.
+PERIOD = 4
+
+# Steps of a sequence. The last one is only used for its observation.
+LENGTH = recurrent.BURN_IN + 8 + 1
+
+# Points of each learning curve.
+POINTS = 50
 
 
 class Experiment(NamedTuple):
-    """What does not change while it runs."""
+    """The parts of an experiment that do not change while it runs."""
 
     game: environments.Game
     network: recurrent.Network
     optimizer: optax.GradientTransformation
     replay: jaxper.PrioritizedReplay
     batch_size: int
-    epsilon: optax.Schedule  # of the number of updates
+    epsilon: optax.Schedule  # a function of the number of updates
 
 
 class Run(NamedTuple):
-    """What one agent of one seed carries from update to update."""
+    """All that a training step of one agent and seed changes."""
 
     key: Array
-    remembers: Array  # bool
+    remembers: Array  # bool []
     learner: agent.Learner
-    replay: Any
-    playing: environments.Playing
-    states: Array  # float32 [envs, width], recurrent
-    first: Array  # bool [envs], whether an episode begins
+    replay_state: Any
+    envs: environments.Envs
+    recurrent_states: Array  # float32 [envs, width]
+    first: Array  # bool [envs], whether the observation begins an episode
 
 
 def set_up(arguments: argparse.Namespace) -> Experiment:
+    """Returns the experiment of these options."""
     env, params = gymnax.make("MemoryChain-bsuite")
     params = params.replace(memory_length=arguments.memory_length)
     rate = optax.linear_schedule(arguments.learning_rate, 0.0, arguments.updates)
@@ -75,38 +86,49 @@ def set_up(arguments: argparse.Namespace) -> Experiment:
 
 
 def start(experiment: Experiment, remembers: Array, key: Array) -> Run:
+    """Returns a run with fresh environments, fresh parameters and an empty replay."""
     key, reset_key, learner_key = jax.random.split(key, 3)
-    playing = environments.reset(experiment.game, reset_key, NUM_ENVS)
-    one, no = playing.observations[0], jnp.bool_(False)
-    learner = agent.init(experiment.network, experiment.optimizer, learner_key, one)
-    states = jnp.zeros((NUM_ENVS, experiment.network.width))
-    step = jaxper.TimeStep(one, jnp.int32(0), jnp.float32(0), no, no, extras=states[0])
-    stored = experiment.replay.init(step)
-    return Run(key, remembers, learner, stored, playing, states, jnp.ones(NUM_ENVS, bool))
+    envs = environments.reset(experiment.game, reset_key, NUM_ENVS)
+    observation, false = envs.observations[0], jnp.bool_(False)
+    learner = agent.init(experiment.network, experiment.optimizer, learner_key, observation)
+    recurrent_states = jnp.zeros((NUM_ENVS, experiment.network.width))
+    step = jaxper.TimeStep(
+        observation, jnp.int32(0), jnp.float32(0), false, false, extras=recurrent_states[0]
+    )
+    replay_state = experiment.replay.init(step)
+    return Run(
+        key, remembers, learner, replay_state, envs, recurrent_states, jnp.ones(NUM_ENVS, bool)
+    )
 
 
 def play(experiment: Experiment, run: Run, key: Array) -> tuple[Run, tuple]:
-    """One step of every environment: the step to store, and the returns of finished episodes."""
+    """Steps all environments once.
+
+    Returns:
+      The run, the step to store, and the sum and number of the returns of episodes that ended.
+    """
     act_key, step_key = jax.random.split(key)
-    before, epsilon = run.playing.observations, experiment.epsilon(run.learner.updates)
-    see = partial(recurrent.look, experiment.network, run.remembers, run.learner.params)
-    states, q = jax.vmap(see)(run.states, (before, run.first))
+    observations, epsilon = run.envs.observations, experiment.epsilon(run.learner.updates)
+    apply = partial(recurrent.apply_network, experiment.network, run.remembers, run.learner.params)
+    recurrent_states, q = jax.vmap(apply)(run.recurrent_states, (observations, run.first))
     actions = agent.explore(act_key, q, epsilon)
-    playing, outcome = environments.step(experiment.game, step_key, run.playing, actions)
+    envs, outcome = environments.step(experiment.game, step_key, run.envs, actions)
     ends = (outcome.terminated, outcome.truncated)
-    step = jaxper.TimeStep(before, actions, outcome.reward, *ends, extras=run.states)
-    # What was seen now is where an episode led if it had ended, and then the next one begins.
-    run = run._replace(playing=playing, states=states, first=run.playing.held.ended)
+    step = jaxper.TimeStep(
+        observations, actions, outcome.reward, *ends, extras=run.recurrent_states
+    )
+    # If this step was an ignored row, the next observation begins an episode.
+    run = run._replace(envs=envs, recurrent_states=recurrent_states, first=run.envs.delayed.ended)
     return run, (step, outcome.finished)
 
 
 def learn(experiment: Experiment, run: Run, sample: jaxper.Sample) -> tuple[agent.Learner, Array]:
-    """One update of the weighted Huber loss, and the priority of each sequence."""
+    """Updates the learner with the weighted Huber loss, and returns the priorities of the batch."""
     learner = run.learner
-    see = partial(recurrent.look, experiment.network, run.remembers)
+    apply = partial(recurrent.apply_network, experiment.network, run.remembers)
 
     def loss(params: Any) -> tuple[Array, Array]:
-        one = partial(recurrent.td_errors, see, params, learner.target_params)
+        one = partial(recurrent.td_errors, apply, params, learner.target_params)
         errors, mask = jax.vmap(one)(sample.items)
         huber: Any = optax.huber_loss(errors)
         losses = jnp.sum(jnp.where(mask, huber, 0.0), axis=1)
@@ -114,25 +136,34 @@ def learn(experiment: Experiment, run: Run, sample: jaxper.Sample) -> tuple[agen
         return jnp.mean(sample.weights * losses), priorities
 
     gradients, priorities = jax.grad(loss, has_aux=True)(learner.params)
-    return agent.step(experiment.optimizer, learner, gradients), priorities
+    return agent.apply_gradients(experiment.optimizer, learner, gradients), priorities
 
 
 def train_step(experiment: Experiment, run: Run, _) -> tuple[Run, tuple[Array, Array]]:
-    """PERIOD steps of every environment and one update: add, sample, learn, re-prioritise."""
+    """Steps all environments `PERIOD` times and updates once.
+
+    Returns:
+      The run, and the sum and number of the returns of episodes that ended.
+    """
     replay, batch_size = experiment.replay, experiment.batch_size
     key, play_key, sample_key = jax.random.split(run.key, 3)
     keys = jax.random.split(play_key, PERIOD)
     run, (steps, finished) = jax.lax.scan(partial(play, experiment), run, keys)
 
-    stored = replay.add(run.replay, steps)
-    sample = replay.sample(stored, sample_key, batch_size, beta=0.6)
+    replay_state = replay.add(run.replay_state, steps)
+    sample = replay.sample(replay_state, sample_key, batch_size, beta=0.6)
     learner, priorities = learn(experiment, run, sample)
-    stored = replay.update_priorities(stored, sample.ids, priorities)
-    return run._replace(key=key, learner=learner, replay=stored), jax.tree.map(jnp.sum, finished)
+    replay_state = replay.update_priorities(replay_state, sample.ids, priorities)
+    return run._replace(key=key, learner=learner, replay_state=replay_state), jax.tree.map(
+        jnp.sum, finished
+    )
 
 
 def train(experiment: Experiment, arguments: argparse.Namespace) -> np.ndarray:
-    """Learning curves [POINTS, agents, seeds]: mean return of what episodes ended in each part."""
+    """Trains all agents and seeds, and returns their learning curves, [POINTS, agents, seeds].
+
+    A point is the mean return of the episodes that ended since the last point.
+    """
     length = max(1, arguments.updates // POINTS)
     keys = jax.random.split(jax.random.key(arguments.seed), arguments.seeds)
     each_seed = jax.vmap(partial(start, experiment), (None, 0))
@@ -157,7 +188,7 @@ def train(experiment: Experiment, arguments: argparse.Namespace) -> np.ndarray:
 
 
 def print_table(results: np.ndarray, random: float) -> None:
-    """One line per agent: mean return over seeds, and the worst and the best of them."""
+    """Prints one line per agent: the mean return over seeds, and the worst and the best seed."""
     print(f"\n{'agent':<14} {'mean return':>11} {'worst and best seed':>20}")
     for name, curve in zip(AGENTS, results.swapaxes(0, 1), strict=True):
         returns = curves.final_returns(curve)
@@ -167,18 +198,21 @@ def print_table(results: np.ndarray, random: float) -> None:
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        description="R2D2 on a memory task of gymnax with jaxper's replay of sequences.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    parser = command_line.make_parser(
+        "R2D2 on a memory task of gymnax with jaxper's replay of sequences."
     )
     add = parser.add_argument
     add("--memory-length", type=int, default=30, help="steps to remember the bit for")
     add("--seeds", type=int, default=4, help="independent runs of each agent, side by side")
-    add("--seed", type=int, default=0, help="random seed that the runs start from")
     add("--updates", type=int, default=2000, help="updates of each run")
     add("--capacity", type=int, default=16_000, help="steps the replay of each run keeps")
     add("--batch-size", type=int, default=32, help="sequences per update")
-    add("--learning-rate", type=float, default=1e-3, help="of Adam at first; it ends at 0")
+    add(
+        "--learning-rate",
+        type=float,
+        default=1e-3,
+        help="of Adam at first; it ends at 0",
+    )
     return parser.parse_args()
 
 
@@ -187,7 +221,7 @@ def main() -> None:
     began = time.perf_counter()
     experiment = set_up(arguments)
     results = train(experiment, arguments)
-    random = environments.random_return(experiment.game, jax.random.key(arguments.seed))
+    random = environments.measure_random_return(experiment.game, jax.random.key(arguments.seed))
     print_table(results, random)
     print(f"{time.perf_counter() - began:.0f} seconds in all")
 

@@ -1,12 +1,13 @@
-"""The double DQN of `dqn.py`, data-parallel: a replay and environments per device, one learner.
+"""The double DQN of `dqn.py`, data-parallel over devices and processes.
 
-Every device plays its own environments into its own replay and draws its part of the batch;
-gradients are averaged. The losses are the same on one process or on several.
+Each device has its own environments and its own replay, and draws its part of the batch. All have
+the same learner, which takes the mean of their gradients. The losses are the same on one process
+or on several.
 
     python examples/sharded_dqn.py --devices 8                  # simulated on this machine
     python examples/sharded_dqn.py --devices 8 --processes 2    # four devices on each
 
-Where a process dies the others stop, and `--checkpoint DIR --resume` goes on from the last save.
+If a process dies the others stop, and `--checkpoint DIR --resume` goes on from the last save.
 """
 
 import argparse
@@ -32,61 +33,73 @@ AXIS = "data"
 
 
 class Local(NamedTuple):
-    """What each device has of its own."""
+    """The part of a run that each device has for itself."""
 
     key: Array
-    replay: Any
-    playing: environments.Playing
+    replay_state: Any
+    envs: environments.Envs
 
 
 def split(run: dqn.Run) -> tuple[agent.Learner, Local]:
-    """What is alike on all devices, and what each has of its own."""
-    return run.learner, Local(run.key, run.replay, run.playing)
+    """Splits a run into the part that is the same on all devices, and the part of each device."""
+    return run.learner, Local(run.key, run.replay_state, run.envs)
 
 
 def join(learner: agent.Learner, local: Local) -> dqn.Run:
-    return dqn.Run(local.key, learner, local.replay, local.playing)
+    """Joins the two parts of a run."""
+    return dqn.Run(local.key, learner, local.replay_state, local.envs)
 
 
 def start(experiment: dqn.Experiment, seed: int, mesh: Mesh) -> dqn.Run:
-    """A run whose parts are built where they are to lie."""
+    """Returns a run, each part of which is built on its own device."""
     key = jax.random.key(seed)
 
-    def own(index: Array) -> Local:
+    def start_local(index: Array) -> Local:
         return split(dqn.start(experiment, jax.random.fold_in(key, index)))[1]
 
     learner = jax.jit(lambda: dqn.start(experiment, key).learner)()
-    local = sharding.per_device(own, mesh, axis_name=AXIS)
+    local = sharding.per_device(start_local, mesh, axis_name=AXIS)
     return join(sharding.replicated(learner, mesh), local)
 
 
 def advance(
     experiment: dqn.Experiment, length: int, learner: agent.Learner, local: Local
 ) -> tuple[agent.Learner, Local, Array]:
-    """`length` training steps of one device; loss, returns and episodes in the mean of all."""
+    """Advances one device by `length` training steps.
+
+    Returns:
+      The two parts of the run, and the means of loss, returns and episodes over all steps and
+      devices, float32 [3].
+    """
     steps = partial(dqn.train_step, experiment)
-    run, outputs = jax.lax.scan(steps, join(learner, local), None, length)
-    told = jnp.stack([outputs.loss.mean(), outputs.returns.mean(), outputs.episodes.mean()])
-    return *split(run), agent.mean_of_shards(told, AXIS)
+    run, step_metrics = jax.lax.scan(steps, join(learner, local), None, length)
+    metrics = jnp.stack(
+        [step_metrics.loss.mean(), step_metrics.returns.mean(), step_metrics.episodes.mean()]
+    )
+    return *split(run), agent.average_over_shards(metrics, AXIS)
 
 
 def train(arguments: argparse.Namespace, mesh: Mesh) -> np.ndarray:
-    """Mean loss, and mean return of the episodes that ended, of each part: [POINTS, 2]."""
+    """Trains on all devices.
+
+    Returns:
+      The mean loss of each part, and the mean return of the episodes that ended in it, [POINTS, 2].
+    """
     experiment = dqn.set_up(arguments, arguments.replay)._replace(axis_name=AXIS)
-    length = dqn.steps_of_a_part(arguments.steps)
+    length = dqn.env_steps_per_point(arguments.steps)
     step = sharding.data_parallel(partial(advance, experiment, length), mesh, axis_name=AXIS)
     run, history, done = start(experiment, arguments.seed, mesh), np.zeros((dqn.POINTS, 2)), 0
     saver = None
     if arguments.checkpoint:
-        item = dqn.one_step(experiment)
+        item = dqn.make_example_step(experiment)
         saver = saving.Saver(arguments, arguments.replay, experiment.replay, item, mesh)
         run, (history, done) = saver.restore(run, (history, done))
         history, done = np.array(history), int(done)
     with tqdm(total=dqn.POINTS, initial=done, unit="part", disable=jax.process_index() > 0) as bar:
         for part in range(done, dqn.POINTS):
-            learner, local, told = step(*split(run))
+            learner, local, metrics = step(*split(run))
             run = join(learner, local)
-            loss, returns, episodes = np.asarray(told)
+            loss, returns, episodes = np.asarray(metrics)
             history[part] = loss, returns / episodes if episodes else np.nan
             bar.set_description(f"loss {loss:.4f}", refresh=False)
             bar.update()
@@ -96,28 +109,30 @@ def train(arguments: argparse.Namespace, mesh: Mesh) -> np.ndarray:
 
 
 def make_parser() -> argparse.ArgumentParser:
+    """Returns the parser of `dqn.py` with other defaults, and the options for processes."""
     parser = dqn.make_parser()
     parser.description = "Double DQN on gymnax, data-parallel over devices and processes."
     parser.set_defaults(replay="prioritized", env="catch", steps=20_000, capacity=8_192)
     add = parser.add_argument
-    add("--devices", type=int, default=8, help="simulated devices, those of all processes together")
+    add("--devices", type=int, default=8, help="simulated devices of all processes together")
     add("--processes", type=int, default=1, help="processes to start on this machine")
-    add("--process", type=int, help=argparse.SUPPRESS)  # which of them this is
-    add("--address", help=argparse.SUPPRESS)  # of process 0
+    # The number of this process, and the address of process 0.
+    add("--process", type=int, help=argparse.SUPPRESS)
+    add("--address", help=argparse.SUPPRESS)
     return parser
 
 
 def main() -> None:
     parser = make_parser()
-    arguments = saving.parse(parser)
-    each, rest = divmod(arguments.devices, arguments.processes)
-    if rest or not each:
+    arguments = saving.parse_arguments(parser)
+    devices_each, remainder = divmod(arguments.devices, arguments.processes)
+    if remainder or not devices_each:
         parser.error(f"{arguments.devices} devices cannot be {arguments.processes} equal parts")
     if arguments.replay == "both":
         parser.error("write --replay uniform or --replay prioritized")
     if arguments.processes > 1 and arguments.process is None:
         sys.exit(processes.start(arguments.processes))
-    processes.join(arguments.address, arguments.processes, arguments.process or 0, each)
+    processes.join(arguments.address, arguments.processes, arguments.process or 0, devices_each)
     history = train(arguments, jax.make_mesh((arguments.devices,), (AXIS,)))
     if jax.process_index() == 0:
         print("     loss   return")

@@ -1,4 +1,4 @@
-"""Where the time of a loop goes."""
+"""A stopwatch for the parts of a loop."""
 
 import time
 from collections import defaultdict
@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 
 class Stopwatch:
-    """Seconds spent in each part of the loop, and frames played meanwhile."""
+    """The seconds spent in each part of a loop, and the frames that were played."""
 
     def __init__(self):
         self.seconds = defaultdict(float)
@@ -14,11 +14,13 @@ class Stopwatch:
 
     @contextmanager
     def __call__(self, part: str):
+        """Adds the time of a `with` block to this part."""
         began = time.perf_counter()
         yield
         self.seconds[part] += time.perf_counter() - began
 
     def report(self) -> str:
+        """Returns the frames per second, and the share of each part in the time."""
         total = sum(self.seconds.values())
         shares = [f"{part} {spent / total:.0%}" for part, spent in self.seconds.items()]
         return f"{self.frames / total:.0f} frames per second; time spent: {', '.join(shares)}"

@@ -41,7 +41,7 @@ def done(states, actions):
 @pytest.mark.parametrize("states", [2, 3, 7])
 def test_memory_is_what_every_sequence_of_actions_leads_to(states):
     expected = Counter(row for actions in product((0, 1), repeat=states) for row in walk(actions))
-    memory = jax.tree.map(np.asarray, cliffwalk.memory(states, jax.random.key(0)))
+    memory = jax.tree.map(np.asarray, cliffwalk.make_memory(states, jax.random.key(0)))
     goes_on = memory.discount > 0
     led_to = np.where(goes_on, memory.next_observation, 0)
     rows = zip(memory.observation, memory.action, memory.reward, led_to, strict=True)
@@ -52,7 +52,7 @@ def test_memory_is_what_every_sequence_of_actions_leads_to(states):
 
 
 def test_the_order_of_the_memory_is_random():
-    one, two = (cliffwalk.memory(4, jax.random.key(seed)).observation for seed in range(2))
+    one, two = (cliffwalk.make_memory(4, jax.random.key(seed)).observation for seed in range(2))
     assert (one != two).any()
     assert (jnp.diff(one) < 0).any()
 
@@ -60,7 +60,7 @@ def test_the_order_of_the_memory_is_random():
 @pytest.mark.parametrize("states", [2, 5])
 def test_true_values_leave_no_error(states):
     weights = jnp.concatenate([cliffwalk.true_values(states), jnp.ones((1, 2))])
-    steps = cliffwalk.transitions(states)
+    steps = cliffwalk.make_transitions(states)
     after, errors = jax.vmap(cliffwalk.learn, (None, None, 0))(weights, jnp.float32(0), steps)
     np.testing.assert_allclose(errors, 0, atol=1e-6)
     np.testing.assert_allclose(after, jnp.tile(weights, (2 * states, 1, 1)), atol=1e-6)
@@ -70,13 +70,13 @@ def test_true_values_leave_no_error(states):
 
 @pytest.mark.parametrize("bias", [0.0, 1.0])
 def test_learning_follows_the_gradient(bias):
-    weights = cliffwalk.first_weights(4, jax.random.key(1))
-    step = jax.tree.map(lambda leaf: leaf[2], cliffwalk.transitions(4))
+    weights = cliffwalk.init_weights(4, jax.random.key(1))
+    step = jax.tree.map(lambda leaf: leaf[2], cliffwalk.make_transitions(4))
     state, action = step.observation, step.action
     after, error = cliffwalk.learn(weights, jnp.float32(bias), step)
-    gradient = jax.grad(lambda w: cliffwalk.values(w, bias)[state, action])(weights)
+    gradient = jax.grad(lambda w: cliffwalk.q_values(w, bias)[state, action])(weights)
     np.testing.assert_allclose(after, weights + 0.25 * error * gradient, rtol=1e-6)
-    q = np.asarray(cliffwalk.values(weights, jnp.float32(bias)))
+    q = np.asarray(cliffwalk.q_values(weights, jnp.float32(bias)))
     np.testing.assert_allclose(error, 0.75 * q[2].max() - q[1, 1], rtol=1e-6)
 
 
@@ -120,7 +120,7 @@ def updates():
     keys = jax.random.split(jax.random.key(2), SEEDS)
     quiet = tqdm(disable=True)
     names = blind_cliffwalk.SELECTIONS
-    return {name: blind_cliffwalk.search(name, STATES, keys, quiet) for name in names}
+    return {name: blind_cliffwalk.count_updates(name, STATES, keys, quiet) for name in names}
 
 
 @pytest.mark.parametrize("selection", ["uniform", "proportional"])
@@ -146,5 +146,5 @@ def test_the_better_informed_need_fewer(updates):
 def test_a_run_that_is_never_done_is_given_up(monkeypatch):
     monkeypatch.setattr(blind_cliffwalk, "SMALL_ERROR", -1.0)
     keys = jax.random.split(jax.random.key(0), 1)  # so few that no other test runs this program
-    found = blind_cliffwalk.search("oracle", 2, keys, tqdm(disable=True))
+    found = blind_cliffwalk.count_updates("oracle", 2, keys, tqdm(disable=True))
     assert np.isinf(found).all()

@@ -27,7 +27,7 @@ needs_them = pytest.mark.skipif(bool(missing), reason=f"not installed: {', '.joi
 
 class Runs(NamedTuple):
     params: Any
-    replay: Any
+    replay_state: Any
 
 
 @pytest.fixture

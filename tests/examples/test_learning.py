@@ -10,8 +10,9 @@ pytest.importorskip("gymnax")
 import jax
 import jax.numpy as jnp
 
-from benchmarks import learning, learning_report, training
-from benchmarks.learning_report import Learned
+from benchmarks import learning
+from benchmarks.harness import learning_report, training
+from benchmarks.harness.learning_report import Result
 
 
 def test_interquartile_mean_leaves_out_a_quarter_at_each_end():
@@ -50,10 +51,10 @@ def test_verdict(low, high, says):
 def test_table_says_what_was_learned(tmp_path, capsys):
     random = np.random.default_rng(2)
     found = {
-        name: Learned(random.normal(mean, 0.1, (5, 12)), 0.01, {"0.01": mean}, 2000.0)
+        name: Result(random.normal(mean, 0.1, (5, 12)), 0.01, {"0.01": mean}, 2000.0)
         for name, mean in (("uniform", 1.0), ("prioritized", 0.5))
     }
-    learning_report.write({"catch": found}, 1000, tmp_path / "picture.png")
+    learning_report.write_report({"catch": found}, 1000, tmp_path / "picture.png")
     text = capsys.readouterr().out
     assert (tmp_path / "picture.png").stat().st_size > 0
     assert (tmp_path / "picture.md").read_text() in text
@@ -63,7 +64,7 @@ def test_table_says_what_was_learned(tmp_path, capsys):
 
 
 def test_each_rate_is_tried_with_the_same_seeds():
-    keys, rates = training.keys_and_rates(jax.random.key(0), (0.1, 0.2), 3)
+    keys, rates = training.pair_keys_with_rates(jax.random.key(0), (0.1, 0.2), 3)
     assert rates.tolist() == pytest.approx([0.1] * 3 + [0.2] * 3)
     assert (jax.random.key_data(keys[:3]) == jax.random.key_data(keys[3:])).all()
 
@@ -71,7 +72,7 @@ def test_each_rate_is_tried_with_the_same_seeds():
 @pytest.mark.slow
 def test_runs_learn_at_their_own_rate():
     setting = training.Setting("catch", 50 * 16 * 2, capacity=1600)
-    start, advance = training.program(setting, "prioritized")
+    start, advance = training.make_program(setting, "prioritized")
     runs = start(jax.random.split(jax.random.key(0), 3), jnp.array([0.0, 1e-3, 1e-2]))
     before = jax.tree.map(np.asarray, runs.learner.params)
     for _ in range(6):

@@ -90,10 +90,11 @@ def test_feeding_from_gymnax():
 
     names = {"jaxper": jaxper, "jax": jax, "jnp": jnp, "gymnax": gymnax, "key": jax.random.key(0)}
     names |= {"Any": Any, "NamedTuple": NamedTuple}
-    names = run(blocks_with("gymnax.make") + blocks_with("class Held"), names)
+    names = run(blocks_with("gymnax.make") + blocks_with("class DelayedReset"), names)
     assert int(names["replay"].size(names["state"])) > 0
     one = jax.tree.map(lambda leaf: leaf[0], names["carry"])
-    held, step = names["Held"](one[1], one[0], jnp.bool_(False)), jax.jit(names["next_step"])
+    held = names["DelayedReset"](one[1], one[0], jnp.bool_(False))
+    step = jax.jit(names["next_step"])
     ends = 0
     for key in jax.random.split(jax.random.key(1), 60):
         before = held
@@ -123,7 +124,7 @@ def test_each_block_is_run():
         "checkpoint.save",
         "frame_stack=4)\nreplay =",
         "gymnax.make",
-        "class Held",
+        "class DelayedReset",
     ]
     tried = [block for text in [*tried, "AtariVectorEnv("] for block in blocks_with(text)]
     assert sorted(tried) == sorted(BLOCKS)

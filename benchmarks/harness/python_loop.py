@@ -1,26 +1,26 @@
-"""Libraries that are called from Python, one operation at a time."""
+"""Loops for libraries that are called from Python, one operation at a time."""
 
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.work import VARIANTS, Run, Work
+from benchmarks.harness.work import VARIANTS, Loop, Work
 
 
-def runs(
+def make_loops(
     work: Work,
     add: Callable[[], Any],
     sample: Callable[[], tuple[Any, Any]],
     update: Callable[[Any, Any], Any],
     convert: Callable[[Any], Any],
-) -> dict[str, Run]:
-    """What runs each operation.
+) -> dict[str, Loop]:
+    """Returns the loops of all `OPERATIONS`.
 
     Args:
-      work: sizes and batches.
+      work: the sizes and batches.
       add: adds the rows of the work.
-      sample: gives rewards and ids of a batch.
-      update: of ids and priorities.
-      convert: makes arrays of NumPy the library's own.
+      sample: returns the rewards and the ids of a batch.
+      update: takes ids and priorities.
+      convert: turns an array of NumPy into one of the library's own.
     """
     updates = [
         (convert(ids), convert(new)) for ids, new in zip(work.ids, work.priorities, strict=True)
@@ -31,7 +31,7 @@ def runs(
         rewards, ids = sample()
         update(ids, abs(rewards))
 
-    def repeated(function: Callable[[], Any]) -> Run:
+    def repeat(function: Callable[[], Any]) -> Loop:
         def run(count: int) -> None:
             for _ in range(count):
                 function()
@@ -43,8 +43,8 @@ def runs(
             update(*updates[i % VARIANTS])
 
     return {
-        "add": repeated(add),
-        "sample": repeated(sample),
+        "add": repeat(add),
+        "sample": repeat(sample),
         "update": run_updates,
-        "step": repeated(step),
+        "step": repeat(step),
     }

@@ -1,4 +1,4 @@
-"""An H200 for the compiler, on a machine without one: programs are compiled and never run."""
+"""An H200 to compile programs for, on a machine without one. The programs never run."""
 
 import re
 from collections.abc import Callable
@@ -39,7 +39,12 @@ device_description_str: "NVIDIA H200"
 """
 AXIS = "device"
 COLLECTIVES = ("all-", "collective-", "reduce-scatter")
-FREE = {"parameter", "constant", "tuple", "get-tuple-element", "bitcast"}  # cost no launch
+
+# These operations cost no launch.
+FREE = {"parameter", "constant", "tuple", "get-tuple-element", "bitcast"}
+
+# Copies of at most this many bytes are not counted.
+SMALL = 1024
 
 _COMMENT = re.compile(r"/\*.*?\*/")
 _OPERATION = re.compile(r"^ +(?:ROOT )?\S+ = (\((?:[^()]|\([^()]*\))*\)|\S+) ([\w-]+)\(")
@@ -47,22 +52,19 @@ _SHAPE = re.compile(r"([a-z]+)(\d+)\w*\[([\d,]*)\]")
 
 
 class Program(NamedTuple):
-    """What a function was compiled to."""
+    """The counts of a compiled program."""
 
-    operations: int  # launches: fusions, copies and the like, those of a loop's body once
+    operations: int  # launches, those in the body of a loop counted once
     loops: int
-    copies: int  # of more than `SMALL` bytes
-    crossing_bytes: int  # of what passes between devices
+    copies: int  # those of more than `SMALL` bytes
+    crossing_bytes: int  # bytes that pass between devices
     temp_bytes: int
-    donated_bytes: int  # of the arguments, that the results take over
-
-
-SMALL = 1024
+    donated_bytes: int  # bytes of arguments whose memory the results take over
 
 
 @cache
-def mesh(devices: int) -> Mesh:
-    """So many of them in a row, its axis named `AXIS`.
+def make_mesh(devices: int) -> Mesh:
+    """Returns a mesh of this many H200s in a row, with the axis `AXIS`.
 
     Raises:
       SystemExit: the compiler for CUDA is not installed.
@@ -81,20 +83,29 @@ def mesh(devices: int) -> Mesh:
     return topologies.make_mesh(topology, (devices,), (AXIS,))
 
 
-def compiled(
+def compile_program(
     mesh: Mesh, function: Callable, state: Any, *arguments: Any, donate: bool = True
 ) -> Program:
-    """`function` of a state and arguments of these shapes and dtypes, the state donated.
+    """Compiles a function for a mesh, and returns the counts of the program.
 
-    On several devices each has a row of the state, and all have the same arguments.
+    Args:
+      mesh: the devices. If there are several, each has one row of the state.
+      function: takes the state and the arguments.
+      state: shapes and dtypes of the state.
+      arguments: shapes and dtypes of the arguments, which are the same on all devices.
+      donate: whether the state is donated.
     """
     alike = NamedSharding(mesh, PartitionSpec())
     own = NamedSharding(mesh, PartitionSpec(AXIS)) if mesh.size > 1 else alike
     jitted = jax.jit(function, donate_argnums=0 if donate else ())
-    program = jitted.lower(_placed(own, state), *_placed(alike, arguments)).compile()
+    program = jitted.lower(
+        _attach_sharding(own, state), *_attach_sharding(alike, arguments)
+    ).compile()
     memory, text = program.memory_analysis(), program.as_text()
-    bodies = loop_bodies(text)
-    launched = [operation for name in ("ENTRY", *bodies) for operation in operations(text, name)]
+    bodies = find_loop_bodies(text)
+    launched = [
+        operation for name in ("ENTRY", *bodies) for operation in list_operations(text, name)
+    ]
     return Program(
         operations=sum(name not in FREE for name, _ in launched),
         loops=len(bodies),
@@ -105,25 +116,27 @@ def compiled(
     )
 
 
-def _placed(sharding: NamedSharding, arrays: Any) -> Any:
+def _attach_sharding(sharding: NamedSharding, arrays: Any) -> Any:
+    """Returns the shapes and dtypes of the arrays, with the sharding."""
     return jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), arrays
     )
 
 
-def loop_bodies(text: str) -> list[str]:
-    """The names of the computations that loops run."""
+def find_loop_bodies(text: str) -> list[str]:
+    """Returns the names of the computations that are the bodies of loops."""
     return re.findall(r" while\(.*body=(%[\w.-]+)", text)
 
 
-def operations(text: str, computation: str) -> list[tuple[str, int]]:
-    """Name and bytes of the result of each operation of a computation."""
+def list_operations(text: str, computation: str) -> list[tuple[str, int]]:
+    """Returns the name of each operation of a computation, and the bytes of its result."""
     lines = text[text.index(f"\n{computation} ") :].split("\n}", 1)[0].splitlines()
     found = (_OPERATION.match(_COMMENT.sub("", line)) for line in lines)
-    return [(match[2], _bytes(match[1])) for match in found if match]
+    return [(match[2], _count_bytes(match[1])) for match in found if match]
 
 
-def _bytes(shapes: str) -> int:
+def _count_bytes(shapes: str) -> int:
+    """Returns the bytes of all shapes in a text, such as `(f32[4], u8[2,3])`."""
     total = 0
     for _, bits, dimensions in _SHAPE.findall(shapes):
         size = int(bits)

@@ -1,24 +1,24 @@
-"""A plain segment tree in NumPy, as many agents carry one: binary, updated and searched in bulk."""
+"""A plain segment tree in NumPy, as many agents have one: binary, updated and searched in bulk."""
 
 import numpy as np
 
-from benchmarks import called
-from benchmarks.work import Contender, Run, Work, transitions
+from benchmarks.harness import python_loop
+from benchmarks.harness.work import Contender, Loop, Work, random_transitions
 
 
 def contenders() -> list[Contender]:
-    """The tree, and items in arrays beside it."""
-    return [Contender("NumPy tree", np.__version__, _make)]
+    """Returns the tree, with the items in arrays beside it."""
+    return [Contender("NumPy tree", np.__version__, _make_loops)]
 
 
-def _make(work: Work) -> dict[str, Run]:
+def _make_loops(work: Work) -> dict[str, Loop]:
     random = np.random.default_rng(1)
-    storage = transitions(work.capacity, random)
+    storage = random_transitions(work.capacity, random)
     size = 1 << (work.capacity - 1).bit_length()
     tree = np.zeros(2 * size)
-    added, position = len(work.rows["reward"]), 0
+    add_size, position = len(work.rows["reward"]), 0
 
-    def write(ids, priorities):
+    def update(ids, priorities):
         nodes = np.asarray(ids) + size
         tree[nodes] = (np.asarray(priorities) + 1e-6) ** 0.6
         while len(nodes) and nodes[0] > 1:
@@ -27,11 +27,11 @@ def _make(work: Work) -> dict[str, Run]:
 
     def add():
         nonlocal position
-        slots = (position + np.arange(added)) % work.capacity
+        slots = (position + np.arange(add_size)) % work.capacity
         for name, leaf in work.rows.items():
             storage[name][slots] = leaf
-        write(slots, np.ones(added))
-        position = (position + added) % work.capacity
+        update(slots, np.ones(add_size))
+        position = (position + add_size) % work.capacity
 
     def sample():
         slices = np.arange(work.batch_size) + random.random(work.batch_size)
@@ -43,9 +43,9 @@ def _make(work: Work) -> dict[str, Run]:
             mass, nodes = np.where(right, mass - left, mass), 2 * nodes + right
         slots = np.minimum(nodes - size, work.capacity - 1)
         weights = (tree[slots + size] / tree[1] * work.capacity) ** -0.4
-        drawn = {name: leaf[slots] for name, leaf in storage.items()}
-        drawn["weights"] = weights / weights.max()
-        return drawn["reward"], slots
+        batch = {name: leaf[slots] for name, leaf in storage.items()}
+        batch["weights"] = weights / weights.max()
+        return batch["reward"], slots
 
-    write(np.arange(work.capacity), work.filling)
-    return called.runs(work, add, sample, write, np.asarray)
+    update(np.arange(work.capacity), work.first_priorities)
+    return python_loop.make_loops(work, add, sample, update, np.asarray)

@@ -7,15 +7,18 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, NullLocator
 
-from benchmarks.work import OPERATIONS, Cell
+from benchmarks.harness.work import OPERATIONS, Cell
 
-# Okabe and Ito's colours, which everyone can tell apart; jaxper's is black.
+# The colours of Okabe and Ito, which everyone can tell apart. Black is jaxper.
 COLOURS = ("#000000", "#0072B2", "#56B4E9", "#D55E00", "#009E73", "#CC79A7", "#E69F00")
 MARKERS = "os^DvPX"
 
 
-def peers(cells: list[Cell], path: Path) -> None:
-    """Time against capacity and against batch size, a panel per operation, a line per contender."""
+def plot_peers(cells: list[Cell], path: Path) -> None:
+    """Plots time against capacity and against batch size.
+
+    Each operation has a panel, and each contender a line.
+    """
     capacities = sorted({cell.capacity for cell in cells})
     batches = sorted({cell.batch_size for cell in cells})
     capacity = min(capacities, key=lambda size: abs(np.log2(size) - 20))
@@ -24,8 +27,12 @@ def peers(cells: list[Cell], path: Path) -> None:
     figure, axes = plt.subplots(2, len(OPERATIONS), figsize=(16, 8), sharey="row", squeeze=False)
     for column, operation in enumerate(OPERATIONS):
         chosen = [cell for cell in cells if cell.operation == operation]
-        _lines(axes[0][column], [c for c in chosen if c.batch_size == batch], "capacity", names)
-        _lines(axes[1][column], [c for c in chosen if c.capacity == capacity], "batch_size", names)
+        _plot_lines(
+            axes[0][column], [c for c in chosen if c.batch_size == batch], "capacity", names
+        )
+        _plot_lines(
+            axes[1][column], [c for c in chosen if c.capacity == capacity], "batch_size", names
+        )
         axes[0][column].set_title(operation, fontsize=14, weight="bold")
         axes[0][column].set_xlabel(f"capacity, at batch {batch:,}")
         axes[1][column].set_xlabel(f"batch, at capacity {capacity:,}")
@@ -38,7 +45,8 @@ def peers(cells: list[Cell], path: Path) -> None:
     plt.close(figure)
 
 
-def _lines(axis: Any, cells: list[Cell], by: str, names: list[str]) -> None:
+def _plot_lines(axis: Any, cells: list[Cell], by: str, names: list[str]) -> None:
+    """Plots the medians of each contender against the field `by` of the cells."""
     for name, colour, marker in zip(names, COLOURS, MARKERS, strict=False):
         timed = [cell for cell in cells if name in cell.times]
         own = name == names[0]

@@ -1,4 +1,4 @@
-"""The table and the picture of what was learned with either replay."""
+"""The table and the picture of the results with both replays."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,32 +13,34 @@ import matplotlib.pyplot as plt
 RESAMPLES = 10_000
 
 
-class Learned(NamedTuple):
-    """What came of one game and replay."""
+class Result(NamedTuple):
+    """The result of one game and replay."""
 
     curves: Any  # [points, seeds], mean return of the episodes that ended in each part
     rate: float  # the step size that was best in tuning
-    tuned: dict[str, float]  # step size that was tried: interquartile mean of its scores
+    tuned: dict[str, float]  # interquartile mean of the scores, by step size
     speed: float  # environment steps a second
 
 
 def score(curves: Any) -> np.ndarray:
-    """Mean return over all of training, [...], of curves [points, ...]."""
+    """The mean return over all of training, [...], for curves [points, ...]."""
     return np.nanmean(np.asarray(curves), axis=0)
 
 
 def iqm(values: Any, axis: int = -1) -> np.ndarray:
-    """Interquartile mean: the mean of what is left without the lowest and the highest quarter."""
+    """The interquartile mean: the mean without the lowest and the highest quarter of the values."""
     return stats.trim_mean(values, 0.25, axis=axis)
 
 
 def interval(*samples: np.ndarray) -> tuple[float, float]:
-    """95% bootstrap interval over seeds of the interquartile mean; of two samples, of its gain.
+    """The 95% bootstrap interval over seeds of the interquartile mean, or of the gain.
 
-    The gain is that of the second over the first, whose seeds are drawn independently.
+    For one sample it is the interval of its interquartile mean. For two samples it is the interval
+    of the gain of the second one over the first one, and their seeds are drawn independently.
     """
     statistic: Any = iqm if len(samples) == 1 else gain
-    if all(np.ptp(sample) == 0 for sample in samples):  # nothing to draw from
+    # The bootstrap has no interval if all values are the same.
+    if all(np.ptp(sample) == 0 for sample in samples):
         value = float(statistic(*samples))
         return value, value
     found: Any = stats.bootstrap(
@@ -48,28 +50,34 @@ def interval(*samples: np.ndarray) -> tuple[float, float]:
 
 
 def gain(first: Any, second: Any, axis: int = -1) -> np.ndarray:
-    """How much larger the second sample's interquartile mean is."""
+    """The interquartile mean of the second sample, minus that of the first."""
     return iqm(second, axis) - iqm(first, axis)
 
 
 def verdict(low: float, high: float) -> str:
-    """What an interval of the gain says about the score with prioritization."""
+    """Returns in words whether an interval of the gain lies above 0, below 0, or around it."""
     if low > 0:
         return "higher"
     return "lower" if high < 0 else "no clear difference"
 
 
-def write(results: dict[str, dict[str, Learned]], steps: int, path: Path) -> None:
-    """Prints the table, writes it beside the picture as .md, and draws that."""
-    lines = [*heading(steps), *table(results), "", "Tuning, the same score:", *tuning(results)]
+def write_report(results: dict[str, dict[str, Result]], steps: int, path: Path) -> None:
+    """Prints the table, writes it beside the picture as .md, and draws the picture."""
+    lines = [
+        *format_heading(steps),
+        *format_table(results),
+        "",
+        "Tuning, the same score:",
+        *format_tuning(results),
+    ]
     path.with_suffix(".md").write_text("\n".join(lines) + "\n")
     print("\n".join(lines))
     plot(results, steps, path)
     print(f"{path} and {path.with_suffix('.md')} written")
 
 
-def heading(steps: int) -> list[str]:
-    """What the table shows."""
+def format_heading(steps: int) -> list[str]:
+    """Returns the lines above the table."""
     return [
         "# Uniform against prioritized replay",
         "",
@@ -80,8 +88,8 @@ def heading(steps: int) -> list[str]:
     ]
 
 
-def table(results: dict[str, dict[str, Learned]]) -> list[str]:
-    """A row per game and replay, and below each game what prioritization gains."""
+def format_table(results: dict[str, dict[str, Result]]) -> list[str]:
+    """Returns a row per game and replay, and after each game a row with the gain."""
     lines = ["| game | replay | step size | seeds | mean return in training | steps a second |"]
     lines.append("| --- | --- | ---: | ---: | ---: | ---: |")
     for game, found in results.items():
@@ -100,8 +108,8 @@ def table(results: dict[str, dict[str, Learned]]) -> list[str]:
     return lines
 
 
-def tuning(results: dict[str, dict[str, Learned]]) -> list[str]:
-    """A line per game and replay: what each step size scored on the seeds for tuning."""
+def format_tuning(results: dict[str, dict[str, Result]]) -> list[str]:
+    """Returns a line per game and replay, with the score of each step size in tuning."""
     lines = []
     for game, found in results.items():
         for replay, learned in found.items():
@@ -110,13 +118,13 @@ def tuning(results: dict[str, dict[str, Learned]]) -> list[str]:
     return lines
 
 
-def plot(results: dict[str, dict[str, Learned]], steps: int, path: Path) -> None:
-    """A panel per game: interquartile mean over seeds, and its 95% bootstrap interval."""
+def plot(results: dict[str, dict[str, Result]], steps: int, path: Path) -> None:
+    """Plots the interquartile mean over seeds and its 95% interval, with a panel per game."""
     shape = {"figsize": (4.2 * len(results), 3.6), "squeeze": False, "layout": "constrained"}
     figure, panels = plt.subplots(1, len(results), **shape)
     for axes, (game, found) in zip(panels[0], results.items(), strict=True):
         for replay, learned in found.items():
-            band(axes, steps, np.asarray(learned.curves), f"{replay}, {learned.rate:g}")
+            plot_band(axes, steps, np.asarray(learned.curves), f"{replay}, {learned.rate:g}")
         axes.set(title=game, xlabel="environment steps per seed", xlim=(0, steps))
         axes.xaxis.set_major_formatter(lambda value, _: f"{value / 1000:g}k")
         axes.spines[["top", "right"]].set_visible(False)
@@ -126,8 +134,11 @@ def plot(results: dict[str, dict[str, Learned]], steps: int, path: Path) -> None
     plt.close(figure)
 
 
-def band(axes: Any, steps: int, curves: np.ndarray, label: str) -> None:
-    """One curve [points, seeds]; a seed counts where episodes of it ended, at least 2 seeds do."""
+def plot_band(axes: Any, steps: int, curves: np.ndarray, label: str) -> None:
+    """Plots one curve [points, seeds] and its interval.
+
+    A point takes the seeds with episodes that ended there. It is left out if they are fewer than 2.
+    """
     at = np.linspace(0, steps, len(curves) + 1)[1:]
     ended = [point[~np.isnan(point)] for point in curves]
     kept = [i for i, values in enumerate(ended) if len(values) > 1]

@@ -1,0 +1,1 @@
+"""The parts that the commands of `benchmarks` are made of."""
