@@ -61,13 +61,13 @@ def measure(arguments: argparse.Namespace) -> Iterator[Comparison]:
 def compare_operations(capacity: int) -> Iterator[Comparison]:
     """Compares all operations with flashbax. Without flashbax only the step is timed."""
     work = make_small_work(capacity)
-    loops = jaxper_contender.contenders()[0].make_loops(work)
+    loops = jaxper_contender.list_contenders()[0].make_loops(work)
     if importlib.util.find_spec("flashbax") is None:
         times = timing.time_in_turn({"step": loops["step"]}, ROUNDS, SECONDS)["step"]
         microseconds = float(np.median(times)) / INNER_TURNS
         yield Comparison("step", microseconds, "flashbax is not installed", float("nan"))
         return
-    flashbax = flashbax_contender.contenders()[1]
+    flashbax = flashbax_contender.list_contenders()[1]
     others = flashbax.make_loops(work)
     for operation in OPERATIONS:
         yield compare(operation, loops[operation], flashbax.name, others[operation])

@@ -30,7 +30,7 @@ def make_loops(capacity: int, batch_size: int) -> dict[str, Loop]:
     without_items = compiled_loop.make_work_loops(
         work, state, replay.add, sample, replay.update_priorities
     )
-    (contender,) = jaxper_contender.contenders()
+    (contender,) = jaxper_contender.list_contenders()
     return {
         "sample": contender.make_loops(work)["sample"],
         "sample, without items": without_items["sample"],

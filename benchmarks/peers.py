@@ -27,11 +27,12 @@ def find_contenders() -> tuple[list[Contender], list[Missing]]:
     """Returns the contenders that are installed, and those that are not."""
     installed: list[Contender] = []
     missing = []
-    for module in MODULES:
+    for name in MODULES:
         try:
-            installed += importlib.import_module(f"benchmarks.contenders.{module}").contenders()
+            module = importlib.import_module(f"benchmarks.contenders.{name}")
+            installed += module.list_contenders()
         except ImportError as error:
-            missing.append(Missing(module, str(error).splitlines()[0][:90]))
+            missing.append(Missing(name, str(error).splitlines()[0][:90]))
     return installed, missing
 
 

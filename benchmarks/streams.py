@@ -17,7 +17,7 @@ import jaxper
 from benchmarks.harness import compiled_loop, timing
 from benchmarks.harness.work import Loop
 
-OBSERVATION = 8  # float32 values in the observation of a step
+OBSERVATION_SIZE = 8
 
 
 class Job(NamedTuple):
@@ -47,7 +47,7 @@ def make_jaxper_loops(job: Job, capacity: int) -> dict[str, Loop]:
     sequences = jaxper.Sequences(job.num_envs, job.length, job.period, boundaries="cross")
     view = jaxper.Transitions(job.num_envs) if job.length == 2 else sequences
     replay = jaxper.PrioritizedReplay(capacity, view=view)
-    steps = jax.tree.map(jnp.asarray, random_steps(job))
+    steps = jax.tree.map(jnp.asarray, make_random_steps(job))
 
     def init() -> Any:
         return replay.init(jax.tree.map(lambda leaf: leaf[0, 0], steps))
@@ -79,7 +79,7 @@ def make_flashbax_loops(job: Job, capacity: int) -> dict[str, Loop]:
         max_length_time_axis=capacity // job.num_envs // job.period * job.period,
         device="cpu",
     )
-    steps = random_steps(job)._asdict()
+    steps = make_random_steps(job)._asdict()
     steps = jax.tree.map(lambda leaf: jnp.asarray(leaf).swapaxes(0, 1), steps)
 
     def init() -> Any:
@@ -96,10 +96,10 @@ def make_flashbax_loops(job: Job, capacity: int) -> dict[str, Loop]:
     return compiled_loop.make_loops(state, add, sample, buffer.set_priorities)
 
 
-def random_steps(job: Job) -> jaxper.TimeStep:
+def make_random_steps(job: Job) -> jaxper.TimeStep:
     """Returns the steps of one add, leaves [added, num_envs, ...]."""
     random, shape = np.random.default_rng(0), (job.added, job.num_envs)
-    observation = random.normal(size=(*shape, OBSERVATION)).astype(np.float32)
+    observation = random.normal(size=(*shape, OBSERVATION_SIZE)).astype(np.float32)
     reward, none = random.normal(size=shape).astype(np.float32), np.zeros(shape, bool)
     return jaxper.TimeStep(observation, np.zeros(shape, np.int32), reward, none, none)
 

@@ -1,1 +1,1 @@
-"""The libraries that are timed: each module imports the one of its own name where it needs it."""
+"""The libraries that are timed. Each module imports the library of its name in its functions."""

@@ -5,10 +5,10 @@ from importlib import metadata
 import numpy as np
 
 from benchmarks.harness import python_loop
-from benchmarks.harness.work import Contender, Loop, Work, random_transitions
+from benchmarks.harness.work import Contender, Loop, Work, make_random_transitions
 
 
-def contenders() -> list[Contender]:
+def list_contenders() -> list[Contender]:
     """Returns its prioritized buffer."""
     import cpprb  # noqa: F401
 
@@ -23,7 +23,7 @@ def _make_loops(work: Work) -> dict[str, Loop]:
         for name, leaf in work.rows.items()
     }
     buffer = cpprb.PrioritizedReplayBuffer(work.capacity, leaves, alpha=0.6)
-    items = random_transitions(work.capacity, np.random.default_rng(1))
+    items = make_random_transitions(work.capacity, np.random.default_rng(1))
     buffer.add(**items, priorities=work.first_priorities)
 
     def sample():

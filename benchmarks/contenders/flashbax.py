@@ -9,7 +9,7 @@ from benchmarks.harness import compiled_loop
 from benchmarks.harness.work import Contender, Loop, Work
 
 
-def contenders() -> list[Contender]:
+def list_contenders() -> list[Contender]:
     """Returns its two ways to write priorities, which it selects by the name of a device."""
     import flashbax  # noqa: F401
 

@@ -9,7 +9,7 @@ from benchmarks.harness import compiled_loop
 from benchmarks.harness.work import Contender, Loop, Work
 
 
-def contenders() -> list[Contender]:
+def list_contenders() -> list[Contender]:
     """Returns the prioritized replay."""
     return [Contender("jaxper", jaxper.__version__, _make_loops)]
 

@@ -3,17 +3,17 @@
 import numpy as np
 
 from benchmarks.harness import python_loop
-from benchmarks.harness.work import Contender, Loop, Work, random_transitions
+from benchmarks.harness.work import Contender, Loop, Work, make_random_transitions
 
 
-def contenders() -> list[Contender]:
+def list_contenders() -> list[Contender]:
     """Returns the tree, with the items in arrays beside it."""
     return [Contender("NumPy tree", np.__version__, _make_loops)]
 
 
 def _make_loops(work: Work) -> dict[str, Loop]:
     random = np.random.default_rng(1)
-    storage = random_transitions(work.capacity, random)
+    storage = make_random_transitions(work.capacity, random)
     size = 1 << (work.capacity - 1).bit_length()
     tree = np.zeros(2 * size)
     add_size, position = len(work.rows["reward"]), 0

@@ -6,10 +6,10 @@ from importlib import metadata
 import numpy as np
 
 from benchmarks.harness import python_loop
-from benchmarks.harness.work import Contender, Loop, Work, random_transitions
+from benchmarks.harness.work import Contender, Loop, Work, make_random_transitions
 
 
-def contenders() -> list[Contender]:
+def list_contenders() -> list[Contender]:
     """Returns its prioritized buffer, if its compiled part loads beside the installed torch."""
     # Its threads must not spin while other contenders have their turn.
     os.environ.update(OMP_WAIT_POLICY="passive", GOMP_SPINCOUNT="0", KMP_BLOCKTIME="0")
@@ -34,7 +34,7 @@ def _make_loops(work: Work) -> dict[str, Loop]:
         rows = {name: torch.from_numpy(leaf) for name, leaf in rows.items()}
         return TensorDict(rows, batch_size=[len(rows["reward"])])
 
-    buffer.extend(make_tensors(random_transitions(work.capacity, np.random.default_rng(1))))
+    buffer.extend(make_tensors(make_random_transitions(work.capacity, np.random.default_rng(1))))
     buffer.update_priority(torch.arange(work.capacity), torch.from_numpy(work.first_priorities))
     rows = make_tensors(work.rows)
 

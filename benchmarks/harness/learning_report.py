@@ -55,7 +55,7 @@ def gain(first: Any, second: Any, axis: int = -1) -> np.ndarray:
 
 
 def verdict(low: float, high: float) -> str:
-    """Returns in words whether an interval of the gain lies above 0, below 0, or around it."""
+    """Returns in words whether an interval of the gain is above 0, below 0, or around it."""
     if low > 0:
         return "higher"
     return "lower" if high < 0 else "no clear difference"

@@ -57,14 +57,14 @@ def make_work(capacity: int, batch_size: int, add_size: int, seed: int = 0) -> W
     return Work(
         capacity=capacity,
         batch_size=batch_size,
-        rows=random_transitions(add_size, random),
+        rows=make_random_transitions(add_size, random),
         ids=random.integers(0, capacity, (VARIANTS, batch_size), np.int32),
         priorities=random.lognormal(size=(VARIANTS, batch_size)).astype(np.float32),
         first_priorities=random.lognormal(size=capacity).astype(np.float32),
     )
 
 
-def random_transitions(count: int, random: np.random.Generator) -> Rows:
+def make_random_transitions(count: int, random: np.random.Generator) -> Rows:
     """Returns transitions of a small environment, as a user would store them: 80 bytes each."""
     return {
         "observation": random.normal(size=(count, 8)).astype(np.float32),

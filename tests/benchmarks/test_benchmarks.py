@@ -45,7 +45,7 @@ def test_operations_of_a_computation_and_their_bytes():
     "module", [jaxper_contender, numpy_contender], ids=lambda module: module.__name__
 )
 def test_contenders_run(module):
-    (contender,) = module.contenders()
+    (contender,) = module.list_contenders()
     runs = contender.make_loops(make_work(capacity=128, batch_size=8, add_size=4))
     times = timing.time_in_turn({name: runs[name] for name in OPERATIONS}, rounds=2, seconds=1e-4)
     assert all((times[name] > 0).all() and times[name].shape == (2,) for name in OPERATIONS)
