@@ -77,12 +77,11 @@ def sample(
     key = own_key(key, axis_name)
     key, view_key = jax.random.split(key) if view.draws_randomly else (key, None)
     slots, ids = _draw(state, key, batch_size)
-    empty = size(state) == 0
-    ids = jnp.where(empty, ring.NO_ID, ids)
-    chance = jnp.where(empty, 0, 1 / _count_draws(state, axis_name))
-    weight = jnp.where(empty, 0, _share_of_items(state, axis_name))
+    ids = jnp.where(size(state) > 0, ids, ring.NO_ID)
+    drawn = ids != ring.NO_ID
+    chances = jnp.where(drawn, 1 / _count_draws(state, axis_name), 0)
+    weights = jnp.where(drawn, jnp.float32(_share_of_items(state, axis_name)), 0)
     items = view.read(state.storage, slots, key=view_key, discount=state.discount)
-    chances, weights = (jnp.full(batch_size, x, jnp.float32) for x in (chance, weight))
     return Sample(items, ids, chances, weights)
 
 

@@ -111,7 +111,7 @@ def kept_when_joined(shards, rows):
     for shard, life in enumerate(shards):
         count, stored = sum(s == shard for _, s in kept), life.model.stored // life.view.num_envs
         first = life.rows - count
-        first += life.view.history if count < stored else 0
+        first += life.view.rows_before if count < stored else 0
         live = draws(life.replay, life.state)
         codes |= {code for code in live if life.row_of(code) >= first}
     return codes
@@ -119,11 +119,11 @@ def kept_when_joined(shards, rows):
 
 def kept_when_split(life, parts, rows):
     """The codes that stay live: each part loses the rows that only lead in and out."""
-    history, span = life.view.history, life.view.span
+    before, after = life.view.rows_before, life.view.rows_after
     stored = life.model.stored // life.view.num_envs
     room = stored
-    if -(-stored // parts) + history + span > rows:
-        room = rows - history + (parts - 1) * (rows - history - span)
+    if -(-stored // parts) + before + after > rows:
+        room = rows - before + (parts - 1) * (rows - before - after)
     live = draws(life.replay, life.state)
     return {code for code in live if life.row_of(code) >= life.rows - room}
 
@@ -145,7 +145,7 @@ def goes_on(new, state, life, seed):
         mask = np.array([[step.mask for step in row] for row in steps])
         state = new.add(state, stacked(steps), mask=mask)
         twin = large.add(twin, stacked(steps), mask=mask)
-        lost = new.view.history if held + added > rows else 0
+        lost = new.view.rows_before if held + added > rows else 0
         found, there = draws(new, state), draws(large, twin)
         alive = {code for code in before if held - 1 - row[code] + added < rows - lost}
         oldest = life.rows + added - rows + lost

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from jax.sharding import PartitionSpec
 
+from benchmarks.harness.arrays import nbytes
 from jaxper import Items, PrioritizedReplay, Transitions, UniformReplay, sharding, sum_tree
 from tests.helpers.training_step import BATCH, ENVS, ITEM, STEP, add
 
@@ -108,7 +109,7 @@ def test_only_scalars_cross_and_nothing_is_copied(replay):
     assert max(size for shapes, _ in crossing for size in sizes(shapes)) == 1
     copies = re.findall(r" = (\S+) copy\(", text)
     assert max((size for shapes in copies for size in sizes(shapes)), default=0) < CAPACITY / 4
-    memory, size = program.memory_analysis(), sum(leaf.nbytes for leaf in jax.tree.leaves(state))
+    memory, size = program.memory_analysis(), nbytes(state)
     assert memory.alias_size_in_bytes > 0.99 * size / DEVICES  # of one device
     assert memory.temp_size_in_bytes < 30_000
 
