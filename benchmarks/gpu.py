@@ -130,23 +130,23 @@ def make_gather_and_copy(
 
     def copy(state: Any, batch: Any, i: Any) -> tuple[Any, Any]:
         return state, [
-            slice_images(leaf, starts[i], old.shape)
-            for leaf, old in zip(find_images(state), batch, strict=True)
+            slice_images(array, starts[i], old.shape)
+            for array, old in zip(find_images(state), batch, strict=True)
         ]
 
-    def slice_images(leaf: Any, start: Any, shape: Any) -> Any:
+    def slice_images(array: Any, start: Any, shape: Any) -> Any:
         # GPU: a thread moves 16 bytes at a time if they are words, and 4 if they are bytes.
-        words = jax.lax.bitcast_convert_type(leaf.reshape(len(leaf), -1, 4), jnp.uint32)
+        words = jax.lax.bitcast_convert_type(array.reshape(len(array), -1, 4), jnp.uint32)
         words = jax.lax.dynamic_slice_in_dim(words, start, batch_size)
         return jax.lax.bitcast_convert_type(words, jnp.uint8).reshape(shape)
 
-    batch = [jnp.zeros((batch_size, *leaf.shape[1:]), leaf.dtype) for leaf in find_images(state)]
+    batch = [jnp.zeros((batch_size, *array.shape[1:]), array.dtype) for array in find_images(state)]
     return [state, batch], gather, copy
 
 
 def find_images(state: Any) -> list[Any]:
     """Returns the arrays of images in a state, uint8 [capacity, *IMAGE]."""
-    return [leaf for leaf in jax.tree.leaves(state) if leaf.shape[1:] == IMAGE]
+    return [array for array in jax.tree.leaves(state) if array.shape[1:] == IMAGE]
 
 
 def compare_replays_under_vmap(capacity: int, replays: int) -> Comparison:
@@ -163,7 +163,7 @@ def compare_replays_under_vmap(capacity: int, replays: int) -> Comparison:
 def _make_loops_under_vmap(work: Work, replays: int) -> dict[str, Loop]:
     replay = jaxper.PrioritizedReplay(work.capacity)
     one = jaxper_contender.fill_replay(replay, work)
-    state = jax.tree.map(lambda leaf: jnp.repeat(leaf[None], replays, axis=0), one)
+    state = jax.tree.map(lambda array: jnp.repeat(array[None], replays, axis=0), one)
 
     def add(state: Any, rows: Any) -> Any:
         return jax.vmap(replay.add, in_axes=(0, None))(state, rows)

@@ -50,7 +50,7 @@ def make_jaxper_loops(job: Job, capacity: int) -> dict[str, Loop]:
     steps = jax.tree.map(jnp.asarray, make_random_steps(job))
 
     def init() -> Any:
-        return replay.init(jax.tree.map(lambda leaf: leaf[0, 0], steps))
+        return replay.init(jax.tree.map(lambda array: array[0, 0], steps))
 
     def add(state: Any) -> Any:
         return replay.add(state, steps)
@@ -80,10 +80,10 @@ def make_flashbax_loops(job: Job, capacity: int) -> dict[str, Loop]:
         device="cpu",
     )
     steps = make_random_steps(job)._asdict()
-    steps = jax.tree.map(lambda leaf: jnp.asarray(leaf).swapaxes(0, 1), steps)
+    steps = jax.tree.map(lambda array: jnp.asarray(array).swapaxes(0, 1), steps)
 
     def init() -> Any:
-        return buffer.init(jax.tree.map(lambda leaf: leaf[0, 0], steps))
+        return buffer.init(jax.tree.map(lambda array: array[0, 0], steps))
 
     def add(state: Any) -> Any:
         return buffer.add(state, steps)
@@ -97,7 +97,7 @@ def make_flashbax_loops(job: Job, capacity: int) -> dict[str, Loop]:
 
 
 def make_random_steps(job: Job) -> jaxper.TimeStep:
-    """Returns the steps of one add, leaves [added, num_envs, ...]."""
+    """Returns the steps of one add, arrays [added, num_envs, ...]."""
     random, shape = np.random.default_rng(0), (job.added, job.num_envs)
     observation = random.normal(size=(*shape, OBSERVATION_SIZE)).astype(np.float32)
     reward, none = random.normal(size=shape).astype(np.float32), np.zeros(shape, bool)

@@ -42,7 +42,7 @@ def make_loops(work: Work) -> dict[str, dict[str, Loop]]:
     )
 
     def add(state: Any, rows: Any) -> Any:
-        return trajectories.add(state, jax.tree.map(lambda leaf: leaf[:, None], rows))
+        return trajectories.add(state, jax.tree.map(lambda array: array[:, None], rows))
 
     loops["flashbax, trajectories"] = _make_loops(work, trajectories.init, add, trajectories.sample)
     return loops
@@ -56,7 +56,7 @@ def _make_loops(work: Work, init: Callable, add: Callable, sample: Callable) -> 
         return add(state, rows)
 
     def init_empty() -> Any:
-        return init(jax.tree.map(lambda leaf: leaf[0], rows))
+        return init(jax.tree.map(lambda array: array[0], rows))
 
     state = compiled_loop.fill(init_empty, add_rows, work.capacity // ADDED)
     loops = compiled_loop.make_loops(state, add_rows, sample)

@@ -117,7 +117,7 @@ def average_over_shards(tree: Any, axis_name: str) -> Any:
     `jax.lax.pmean` would move less data. But it adds up in an order that depends on the processes,
     and learning magnifies the difference in rounding.
     """
-    return jax.tree.map(lambda leaf: jax.lax.all_gather(leaf, axis_name).mean(axis=0), tree)
+    return jax.tree.map(lambda array: jax.lax.all_gather(array, axis_name).mean(axis=0), tree)
 
 
 def apply_gradients(

@@ -64,7 +64,7 @@ class Run(NamedTuple):
 
     key: Array
     learner: agent.Learner
-    stack: Any  # leaves [envs, ..., FRAME_STACK], the observation of each game
+    stack: Any  # arrays [envs, ..., FRAME_STACK], the observation of each game
     replay_state: Any
 
 
@@ -123,7 +123,7 @@ def train(arguments: argparse.Namespace, replay: Any, games: Games) -> tuple[Run
     network, optimizer = Convolutions(games.actions), optax.adam(1e-4)
     functions, watch = compile_functions(network, optimizer, replay), Stopwatch()
     key, stack = jax.random.key(arguments.seed), games.make_empty_stack(FRAME_STACK)
-    learner = agent.init(network, optimizer, key, jax.tree.map(lambda leaf: leaf[0], stack))
+    learner = agent.init(network, optimizer, key, jax.tree.map(lambda array: array[0], stack))
     run = Run(key, learner, stack, replay.init(games.make_example_step()))
     for _ in range(ROWS_BEFORE_LEARNING):
         run = play(functions, run, games, watch)
@@ -140,7 +140,7 @@ def train(arguments: argparse.Namespace, replay: Any, games: Games) -> tuple[Run
 
 def count_usual_bytes(replay: Any, games: Games) -> float:
     """Returns the bytes of a transition that is stored with both of its stacks."""
-    stack = jax.tree.map(lambda leaf: leaf[0], games.make_empty_stack(FRAME_STACK))
+    stack = jax.tree.map(lambda array: array[0], games.make_empty_stack(FRAME_STACK))
     zero = jnp.float32(0)
     item = jaxper.Transition(stack, jnp.int32(0), zero, zero, stack, ())
     return jaxper.PrioritizedReplay(replay.capacity).nbytes(item) / replay.capacity

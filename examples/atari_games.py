@@ -24,13 +24,13 @@ class Games:
         self.first, self._ended = np.ones(count, bool), np.zeros(count, bool)
 
     def step(self, actions: np.ndarray) -> jaxper.TimeStep:
-        """Plays one step of all games, and returns it, leaves [1, num_envs, ...]."""
+        """Plays one step of all games, and returns it, arrays [1, num_envs, ...]."""
         observation = self.observation
         frames, reward, terminated, truncated, info = self.env.step(actions)
         self.observation = self._make_observation(frames, info)
         self.first, self._ended = self._ended, (terminated | truncated) & ~self._ended
         step = jaxper.TimeStep(observation, actions, np.float32(reward), terminated, truncated)
-        return jax.tree.map(lambda leaf: leaf[None], step)
+        return jax.tree.map(lambda array: array[None], step)
 
     def _make_observation(self, frames: np.ndarray, info: dict[str, Any]) -> dict[str, np.ndarray]:
         """Returns the frame of each game, with its number in the episode."""
@@ -39,12 +39,12 @@ class Games:
 
     def make_example_step(self) -> jaxper.TimeStep:
         """Returns a step of one game, as an example for the `init` of a replay."""
-        observation = jax.tree.map(lambda leaf: leaf[0], self.observation)
+        observation = jax.tree.map(lambda array: array[0], self.observation)
         false = jnp.bool_(False)
         return jaxper.TimeStep(observation, jnp.int32(0), jnp.float32(0), false, false)
 
     def make_empty_stack(self, count: int) -> Any:
-        """Returns empty stacks of `count` frames for all games, leaves [num_envs, ..., count]."""
+        """Returns empty stacks of `count` frames for all games, arrays [num_envs, ..., count]."""
         return jax.tree.map(
-            lambda leaf: jnp.zeros((*leaf.shape, count), leaf.dtype), self.observation
+            lambda array: jnp.zeros((*array.shape, count), array.dtype), self.observation
         )

@@ -70,7 +70,7 @@ def start(replay: Any, states: int, key: Array, bias: Array) -> Run:
     """Returns a run with a full memory and random weights."""
     key, memory_key, weights_key = jax.random.split(key, 3)
     items = cliffwalk.make_memory(states, memory_key)
-    memory = replay.add(replay.init(jax.tree.map(lambda leaf: leaf[0], items)), items)
+    memory = replay.add(replay.init(jax.tree.map(lambda array: array[0], items)), items)
     weights = cliffwalk.init_weights(states, weights_key)
     return Run(key, weights, bias, memory, jnp.int32(0), jnp.bool_(False))
 
@@ -79,7 +79,7 @@ def learn_from_draw(replay: Any, run: Run) -> Run:
     """Draws a transition, learns from it, and makes its |TD error| its priority."""
     key, sample_key = jax.random.split(run.key)
     sample = replay.sample(run.memory, sample_key, 1)
-    step = jax.tree.map(lambda leaf: leaf[0], sample.items)
+    step = jax.tree.map(lambda array: array[0], sample.items)
     weights, error = cliffwalk.learn(run.weights, run.bias, step)
     memory = replay.update_priorities(run.memory, sample.ids, jnp.abs(error)[None])
     return run._replace(key=key, weights=weights, memory=memory)

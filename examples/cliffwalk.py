@@ -19,7 +19,7 @@ STEP_SIZE = 0.25
 
 
 def make_transitions(states: int) -> jaxper.Transition:
-    """Returns all different transitions, leaves [2 * states], with the right action first."""
+    """Returns all different transitions, arrays [2 * states], with the right action first."""
     state = np.repeat(np.arange(states), ACTIONS)
     right = np.tile([True, False], states)
     last = state == states - 1
@@ -34,7 +34,7 @@ def make_transitions(states: int) -> jaxper.Transition:
 
 
 def make_memory(states: int, key: Array) -> jaxper.Transition:
-    """Returns the transitions of every sequence of actions, leaves [2^(states + 1) - 2].
+    """Returns the transitions of every sequence of actions, arrays [2^(states + 1) - 2].
 
     There are 2^(n - s) sequences that reach state s, and half of them takes either action there.
     The transitions are in random order.
@@ -42,7 +42,7 @@ def make_memory(states: int, key: Array) -> jaxper.Transition:
     occurrences = np.repeat(2 ** np.arange(states)[::-1], ACTIONS)
     rows = jnp.asarray(np.repeat(np.arange(ACTIONS * states), occurrences))
     rows = jax.random.permutation(key, rows)
-    return jax.tree.map(lambda leaf: leaf[rows], make_transitions(states))
+    return jax.tree.map(lambda array: array[rows], make_transitions(states))
 
 
 def true_values(states: int) -> np.ndarray:

@@ -119,7 +119,7 @@ def train_step(experiment: Experiment, run: Run, _) -> tuple[Run, Metrics]:
         observations, actions, outcome.reward, outcome.terminated, outcome.truncated
     )
 
-    replay_state = replay.add(run.replay_state, jax.tree.map(lambda leaf: leaf[None], steps))
+    replay_state = replay.add(run.replay_state, jax.tree.map(lambda array: array[None], steps))
     sample = replay.sample(
         replay_state,
         sample_key,

@@ -41,7 +41,7 @@ class DelayedReset(NamedTuple):
 class Envs(NamedTuple):
     """Environments in lockstep, and the returns of their episodes so far."""
 
-    delayed: DelayedReset  # leaves [envs, ...]
+    delayed: DelayedReset  # arrays [envs, ...]
     observations: Array  # [envs, ...]
     returns: Array  # float32 [envs]
 

@@ -14,7 +14,7 @@ import jaxper
 class GreedyState(NamedTuple):
     """The state of a `GreedyReplay`."""
 
-    items: Any  # leaves [capacity, ...]
+    items: Any  # arrays [capacity, ...]
     priorities: Array  # float32 [groups, groups], row by row; -1 where there is no item
     largest: Array  # float32 [groups], the largest priority of each row
 
@@ -33,11 +33,13 @@ class GreedyReplay:
     def init(self, item: Any) -> GreedyState:
         """Returns an empty state for items like this one."""
         side = math.isqrt(self.capacity - 1) + 1
-        items = jax.tree.map(lambda leaf: jnp.zeros((self.capacity, *leaf.shape), leaf.dtype), item)
+        items = jax.tree.map(
+            lambda array: jnp.zeros((self.capacity, *array.shape), array.dtype), item
+        )
         return GreedyState(items, jnp.full((side, side), -1.0), jnp.full(side, -1.0))
 
     def add(self, state: GreedyState, items: Any) -> GreedyState:
-        """Fills the state with items, leaves [capacity, ...], whose priorities are then 1."""
+        """Fills the state with items, arrays [capacity, ...], whose priorities are then 1."""
         filled = state.priorities.ravel().at[: self.capacity].set(1.0)
         priorities = filled.reshape(state.priorities.shape)
         return GreedyState(items, priorities, jnp.max(priorities, axis=1))
@@ -46,7 +48,7 @@ class GreedyReplay:
         """Draws one item. The other arguments are those of the other replays, and not used."""
         group = jnp.argmax(state.largest)
         slot = group * len(state.largest) + jnp.argmax(state.priorities[group])
-        items = jax.tree.map(lambda leaf: leaf[slot][None], state.items)
+        items = jax.tree.map(lambda array: array[slot][None], state.items)
         return jaxper.Sample(items, slot[None], jnp.ones(1), jnp.ones(1))
 
     def update_priorities(self, state: GreedyState, ids: Array, priorities: Array) -> GreedyState:

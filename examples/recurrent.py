@@ -51,13 +51,13 @@ def apply_network(
 
 def drop_burn_in(tree: Any) -> Any:
     """Returns the steps after the burn-in."""
-    return jax.tree.map(lambda leaf: leaf[BURN_IN:], tree)
+    return jax.tree.map(lambda array: array[BURN_IN:], tree)
 
 
 def unroll(apply: Callable, sequence: jaxper.Sequence) -> Array:
     """Returns the Q-values of the steps after the burn-in, float32 [length - BURN_IN, actions]."""
     inputs = (sequence.steps.observation, sequence.first)
-    burn_in = jax.tree.map(lambda leaf: leaf[:BURN_IN], inputs)
+    burn_in = jax.tree.map(lambda array: array[:BURN_IN], inputs)
     state, _ = jax.lax.scan(apply, sequence.steps.extras[0], burn_in)
     return jax.lax.scan(apply, jax.lax.stop_gradient(state), drop_burn_in(inputs))[1]
 

@@ -237,7 +237,7 @@ def _read_state(place: store.Place, spec: State, layout: placement.Layout | None
     state = jax.tree.unflatten(jax.tree.structure(spec), list(found.values()))
     if layout is None or axes:
         return state
-    return jax.tree.map(lambda leaf: leaf[None], state)
+    return jax.tree.map(lambda array: array[None], state)
 
 
 def main() -> None:

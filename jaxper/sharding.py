@@ -120,7 +120,7 @@ def data_parallel(step: Callable[..., Any], mesh: Mesh, *, axis_name: str = "dat
     """
 
     def run_shard(shared: Any, local: Any, inputs: tuple[Any, ...]) -> tuple[Any, Any, Any]:
-        shared, local, outputs = step(shared, jax.tree.map(lambda leaf: leaf[0], local), *inputs)
+        shared, local, outputs = step(shared, jax.tree.map(lambda array: array[0], local), *inputs)
         return shared, _add_shard_axis(local), outputs
 
     require.mesh_axis(mesh, axis_name)
@@ -146,14 +146,14 @@ def _map_shards(function: Callable[..., Any], mesh: Mesh, in_specs: Any, out_spe
 
 
 def _add_shard_axis(tree: Any) -> Any:
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], tree)
+    return jax.tree.map(lambda array: jnp.asarray(array)[None], tree)
 
 
 def _check_rows(local: Any, shards: int) -> None:
     """Refuses arrays without one row per shard."""
-    for path, leaf in jax.tree_util.tree_leaves_with_path(local):
-        if jnp.shape(leaf)[:1] != (shards,):
+    for path, array in jax.tree_util.tree_leaves_with_path(local):
+        if jnp.shape(array)[:1] != (shards,):
             raise ValueError(
                 f"local{jax.tree_util.keystr(path)} must have a row for each of {shards} devices, "
-                f"got shape {jnp.shape(leaf)}; build it with sharding.init or sharding.per_device"
+                f"got shape {jnp.shape(array)}; build it with sharding.init or sharding.per_device"
             )

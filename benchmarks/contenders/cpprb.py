@@ -18,11 +18,11 @@ def list_contenders() -> list[Contender]:
 def _make_loops(work: Work) -> dict[str, Loop]:
     import cpprb
 
-    leaves = {
-        name: {"shape": leaf.shape[1:] or 1, "dtype": leaf.dtype}
-        for name, leaf in work.rows.items()
+    arrays = {
+        name: {"shape": array.shape[1:] or 1, "dtype": array.dtype}
+        for name, array in work.rows.items()
     }
-    buffer = cpprb.PrioritizedReplayBuffer(work.capacity, leaves, alpha=0.6)
+    buffer = cpprb.PrioritizedReplayBuffer(work.capacity, arrays, alpha=0.6)
     items = make_random_transitions(work.capacity, np.random.default_rng(1))
     buffer.add(**items, priorities=work.first_priorities)
 

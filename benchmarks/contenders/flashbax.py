@@ -31,14 +31,14 @@ def _make_loops(work: Work, device: str) -> dict[str, Loop]:
         return module.prioritised_init(item, add_size, work.capacity // add_size, period=1)
 
     def add(state, rows, device=device):
-        steps = jax.tree.map(lambda leaf: leaf[:, None], rows)
+        steps = jax.tree.map(lambda array: array[:, None], rows)
         return module.prioritised_add(
             state, steps, sample_sequence_length=1, period=1, device=device
         )
 
     def sample(state, key):
         batch = module.prioritised_sample(state, key, work.batch_size, sequence_length=1, period=1)
-        items = jax.tree.map(lambda leaf: leaf[:, 0], batch.experience)
+        items = jax.tree.map(lambda array: array[:, 0], batch.experience)
         return items, batch.indices, batch.probabilities
 
     def update(state, ids, priorities):
@@ -47,7 +47,7 @@ def _make_loops(work: Work, device: str) -> dict[str, Loop]:
     # With device="gpu" each add writes the whole tree. With "cpu" the state is the same, and full
     # within seconds.
     def fill(rows, ids, priorities):
-        state = init(jax.tree.map(lambda leaf: leaf[0], rows))
+        state = init(jax.tree.map(lambda array: array[0], rows))
         state = jax.lax.fori_loop(
             0, work.capacity // add_size, lambda _, state: add(state, rows, "cpu"), state
         )

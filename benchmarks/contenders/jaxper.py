@@ -29,12 +29,12 @@ def fill_replay(replay: jaxper.PrioritizedReplay, work: Work) -> jaxper.Prioriti
     """Returns the state of a full replay with the first priorities of the work."""
     count = min(work.capacity, 2**12)
     rows = jax.tree.map(
-        lambda leaf: jnp.asarray(np.resize(leaf, (count, *leaf.shape[1:]))), work.rows
+        lambda array: jnp.asarray(np.resize(array, (count, *array.shape[1:]))), work.rows
     )
 
     @jax.jit
     def fill(rows, priorities):
-        state = replay.init(jax.tree.map(lambda leaf: leaf[0], rows))
+        state = replay.init(jax.tree.map(lambda array: array[0], rows))
         adds = -(-work.capacity // count)
         state = jax.lax.fori_loop(0, adds, lambda _, state: replay.add(state, rows), state)
         ids = jnp.arange(work.capacity, dtype=jnp.uint32) + state.next_id - work.capacity

@@ -28,8 +28,8 @@ def _make_loops(work: Work) -> dict[str, Loop]:
     def add():
         nonlocal position
         slots = (position + np.arange(add_size)) % work.capacity
-        for name, leaf in work.rows.items():
-            storage[name][slots] = leaf
+        for name, array in work.rows.items():
+            storage[name][slots] = array
         update(slots, np.ones(add_size))
         position = (position + add_size) % work.capacity
 
@@ -43,7 +43,7 @@ def _make_loops(work: Work) -> dict[str, Loop]:
             mass, nodes = np.where(right, mass - left, mass), 2 * nodes + right
         slots = np.minimum(nodes - size, work.capacity - 1)
         weights = (tree[slots + size] / tree[1] * work.capacity) ** -0.4
-        batch = {name: leaf[slots] for name, leaf in storage.items()}
+        batch = {name: array[slots] for name, array in storage.items()}
         batch["weights"] = weights / weights.max()
         return batch["reward"], slots
 

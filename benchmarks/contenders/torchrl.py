@@ -31,7 +31,7 @@ def _make_loops(work: Work) -> dict[str, Loop]:
     )
 
     def make_tensors(rows):
-        rows = {name: torch.from_numpy(leaf) for name, leaf in rows.items()}
+        rows = {name: torch.from_numpy(array) for name, array in rows.items()}
         return TensorDict(rows, batch_size=[len(rows["reward"])])
 
     buffer.extend(make_tensors(make_random_transitions(work.capacity, np.random.default_rng(1))))

@@ -7,4 +7,4 @@ import jax
 
 def nbytes(arrays: Any) -> int:
     """Returns the size of all arrays of a pytree, in bytes."""
-    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(arrays))
+    return sum(array.size * array.dtype.itemsize for array in jax.tree.leaves(arrays))

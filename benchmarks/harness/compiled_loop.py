@@ -64,7 +64,7 @@ def make_loops(
     """
     keys = jax.random.split(jax.random.key(1), VARIANTS)
     shapes = jax.eval_shape(sample, state, keys[0])
-    carry = [state, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)]
+    carry = [state, jax.tree.map(lambda array: jnp.zeros(array.shape, array.dtype), shapes)]
 
     def step(state: Any, _: Any, i: Any) -> tuple[Any, Any]:
         state = add(state)
@@ -86,16 +86,16 @@ def make_loops(
 def compute_errors(batch: Any, shape: tuple[int, ...]) -> Any:
     """Returns a stand-in for the TD error of each row, float32 [*shape].
 
-    It depends on all leaves of the batch. So XLA reads the whole batch before it writes the
+    It depends on all arrays of the batch. So XLA reads the whole batch before it writes the
     priorities, and can write them in place.
 
     Args:
-      batch: a pytree with leaves [*shape, ...].
+      batch: a pytree with arrays [*shape, ...].
       shape: the shape of the ids.
     """
     sums = [
-        jnp.sum(leaf.reshape(*shape, -1).astype(jnp.float32), axis=-1)
-        for leaf in jax.tree.leaves(batch)
+        jnp.sum(array.reshape(*shape, -1).astype(jnp.float32), axis=-1)
+        for array in jax.tree.leaves(batch)
     ]
     return jnp.abs(sum(sums))
 

@@ -44,8 +44,8 @@ def make_spec(*shape: int, dtype: Any = jnp.float32) -> jax.ShapeDtypeStruct:
 
 
 def make_row_specs(item: Any, *count: int) -> Any:
-    """Returns the shapes and dtypes of rows of items, leaves [*count, ...]."""
-    return jax.tree.map(lambda leaf: make_spec(*count, *leaf.shape, dtype=leaf.dtype), item)
+    """Returns the shapes and dtypes of rows of items, arrays [*count, ...]."""
+    return jax.tree.map(lambda array: make_spec(*count, *array.shape, dtype=array.dtype), item)
 
 
 def make_transition_spec(observation: jax.ShapeDtypeStruct) -> dict[str, jax.ShapeDtypeStruct]:
@@ -92,7 +92,7 @@ def make_learn_first(replay: Any) -> Callable:
         sample = replay.sample(state, key, BATCH)
         # The errors depend on all that was drawn. Otherwise XLA would read a part of it after the
         # add, and copy the storage for that.
-        sums = [leaf.reshape(BATCH, -1).sum(axis=1) for leaf in jax.tree.leaves(sample.items)]
+        sums = [array.reshape(BATCH, -1).sum(axis=1) for array in jax.tree.leaves(sample.items)]
         errors = sum(sums[1:], sums[0].astype(jnp.float32))
         return replay.add(replay.update_priorities(state, sample.ids, errors), items), sample
 

@@ -119,7 +119,7 @@ def compile_program(
 def _attach_sharding(sharding: NamedSharding, arrays: Any) -> Any:
     """Returns the shapes and dtypes of the arrays, with the sharding."""
     return jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding), arrays
+        lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=sharding), arrays
     )
 
 

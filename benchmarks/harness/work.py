@@ -10,7 +10,7 @@ OPERATIONS = ("add", "sample", "update", "step")
 # A loop goes through this many different batches in turn.
 VARIANTS = 64
 
-Rows = dict[str, np.ndarray]  # transitions, leaves [B, ...]
+Rows = dict[str, np.ndarray]  # transitions, arrays [B, ...]
 Loop = Callable[[int], None]  # takes a count, runs an operation that often, and waits for its end
 
 
@@ -19,7 +19,7 @@ class Work(NamedTuple):
 
     capacity: int
     batch_size: int
-    rows: Rows  # leaves [add_size, ...], to add
+    rows: Rows  # arrays [add_size, ...], to add
     ids: np.ndarray  # int32 [VARIANTS, batch_size], of random items, to update
     priorities: np.ndarray  # float32 [VARIANTS, batch_size]
     first_priorities: np.ndarray  # float32 [capacity], of the items of the full replay

@@ -19,38 +19,40 @@ def item_spec(item: Any, name: str = "item") -> Any:
       ValueError: there is no array in it, or something that is neither numbers nor bools.
     """
     spec = jax.tree_util.tree_map_with_path(
-        lambda path, leaf: _leaf_spec(f"{name}{jax.tree_util.keystr(path)}", leaf), item
+        lambda path, value: _array_spec(f"{name}{jax.tree_util.keystr(path)}", value), item
     )
     if not jax.tree.leaves(spec):
         raise ValueError(f"an item needs at least one array, got {item!r}")
-    for path, leaf in jax.tree_util.tree_leaves_with_path(spec):
-        if jnp.issubdtype(leaf.dtype, jax.dtypes.extended):
+    for path, array in jax.tree_util.tree_leaves_with_path(spec):
+        if jnp.issubdtype(array.dtype, jax.dtypes.extended):
             raise ValueError(
                 f"{name}{jax.tree_util.keystr(path)} must be of numbers or bools, "
-                f"got {leaf.dtype}; store random keys as jax.random.key_data(keys)"
+                f"got {array.dtype}; store random keys as jax.random.key_data(keys)"
             )
     return spec
 
 
-def _leaf_spec(name: str, leaf: Any) -> jax.ShapeDtypeStruct:
+def _array_spec(name: str, value: Any) -> jax.ShapeDtypeStruct:
     try:
-        spec = jax.eval_shape(lambda array: array, leaf)
+        spec = jax.eval_shape(lambda array: array, value)
         # `eval_shape` accepts NumPy's dates and times, which JAX cannot compute with.
         if getattr(spec.dtype, "kind", None) in ("m", "M"):
             raise TypeError
         return spec
     except (OverflowError, TypeError):
-        raise ValueError(f"{name} must be an array, got {leaf!r}; {_suggest_type(leaf)}") from None
+        raise ValueError(
+            f"{name} must be an array, got {value!r}; {_suggest_type(value)}"
+        ) from None
 
 
-def _suggest_type(leaf: Any) -> str:
+def _suggest_type(value: Any) -> str:
     """Says in an error how to store something that is no array of JAX."""
-    if dataclasses.is_dataclass(leaf):
-        name = type(leaf).__name__
+    if dataclasses.is_dataclass(value):
+        name = type(value).__name__
         return f"register {name} with jax.tree_util.register_dataclass, or make it a NamedTuple"
-    if isinstance(leaf, int):
+    if isinstance(value, int):
         return "it does not fit int32"
-    if getattr(leaf, "dtype", np.dtype(int)).names:
+    if getattr(value, "dtype", np.dtype(int)).names:
         return "write {name: array[name] for name in array.dtype.names}"
     return "only numbers and bools are stored: encode it as such, or leave it out"
 
@@ -69,11 +71,11 @@ def check_rows(name: str, batch: Any, storage: Any, letter: str) -> int:
     """
     check_structure(name, batch, "given to init", storage)
     count = None
-    leaves = jax.tree_util.tree_leaves_with_path(item_spec(batch, name))
-    for (path, got), stored in zip(leaves, jax.tree.leaves(storage), strict=True):
-        leaf = f"{name}{jax.tree_util.keystr(path)}"
-        _check_shape(leaf, got, stored, count, letter)
-        check_dtype(leaf, got, stored, "as given to init")
+    arrays = jax.tree_util.tree_leaves_with_path(item_spec(batch, name))
+    for (path, got), stored in zip(arrays, jax.tree.leaves(storage), strict=True):
+        label = f"{name}{jax.tree_util.keystr(path)}"
+        _check_shape(label, got, stored, count, letter)
+        check_dtype(label, got, stored, "as given to init")
         count = got.shape[0]
     assert count is not None
     return count
@@ -101,7 +103,7 @@ def _describe_difference(paths: list[str], batch: Any, storage: Any) -> str:
     if isinstance(batch, list) and not isinstance(storage, list):
         return (
             "to make a batch out of a list of items write "
-            "jax.tree.map(lambda *leaves: jnp.stack(leaves), *items)"
+            "jax.tree.map(lambda *arrays: jnp.stack(arrays), *items)"
         )
     if paths:
         return f"only one of them has {', '.join(paths)}"
@@ -109,11 +111,11 @@ def _describe_difference(paths: list[str], batch: Any, storage: Any) -> str:
 
 
 def _paths(name: str, tree: Any) -> set[str]:
-    leaves = jax.tree_util.tree_leaves_with_path(tree)
-    return {f"{name}{jax.tree_util.keystr(path)}" for path, _ in leaves}
+    arrays = jax.tree_util.tree_leaves_with_path(tree)
+    return {f"{name}{jax.tree_util.keystr(path)}" for path, _ in arrays}
 
 
-def _check_shape(leaf: str, got: Any, stored: Any, count: int | None, letter: str) -> None:
+def _check_shape(label: str, got: Any, stored: Any, count: int | None, letter: str) -> None:
     """Checks that an array has `count` rows, or any number if that is None, of the stored shape."""
     inner = stored.shape[1:]
     fits = got.ndim == stored.ndim and got.shape[1:] == inner
@@ -124,12 +126,12 @@ def _check_shape(leaf: str, got: Any, stored: Any, count: int | None, letter: st
         hint = f"; for one value in all rows write jnp.full([{expected}], value)"
     else:
         hint = _suggest_layout(got, inner, of_steps=letter == "T")
-    raise ValueError(f"{leaf} must have shape [{expected}], got {list(got.shape)}{hint}")
+    raise ValueError(f"{label} must have shape [{expected}], got {list(got.shape)}{hint}")
 
 
 def _suggest_layout(got: Any, inner: tuple[int, ...], of_steps: bool) -> str:
     """Says in an error how to turn an array of a wrong shape into one of rows [..., *inner]."""
-    shape, each = got.shape, "jax.tree.map(lambda leaf: leaf"
+    shape, each = got.shape, "jax.tree.map(lambda array: array"
     if shape == inner:
         return (
             f"; for one item, or one row of steps, write {each}[None], x); "
@@ -142,21 +144,21 @@ def _suggest_layout(got: Any, inner: tuple[int, ...], of_steps: bool) -> str:
     if inner and shape == inner[1:]:
         return f"; for one step write {each}[None, None], x)"
     if inner and len(shape) == len(inner) and shape[1:] == inner[1:]:
-        return f"; for flattened steps write {each}.reshape(-1, {inner[0]}, *leaf.shape[1:]), x)"
+        return f"; for flattened steps write {each}.reshape(-1, {inner[0]}, *array.shape[1:]), x)"
     return ""
 
 
-def check_dtype(leaf: str, got: Any, stored: Any, whose: str) -> None:
+def check_dtype(label: str, got: Any, stored: Any, whose: str) -> None:
     """Checks that an array has the dtype of the stored one.
 
     Args:
-      leaf: the name of the array in the error.
+      label: the name of the array in the error.
       got: the array to check.
       stored: an array of the expected dtype.
       whose: where the expected dtype comes from, such as "as given to init", for the error.
     """
     if got.dtype != stored.dtype:
         raise ValueError(
-            f"{leaf} must have dtype {stored.dtype}, {whose}, got {got.dtype}; "
+            f"{label} must have dtype {stored.dtype}, {whose}, got {got.dtype}; "
             f"write .astype({str(stored.dtype)!r}) if that loses nothing"
         )

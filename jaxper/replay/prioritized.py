@@ -127,8 +127,8 @@ class PrioritizedReplay(ReplayShell[ItemsT]):
             that are False are stored, but no draw starts there.
 
         Raises:
-          ValueError: a leaf is not of the structure, shape or dtype given to `init`, there are more
-            rows than the capacity, or priorities or mask are not one per row.
+          ValueError: an array is not of the structure, shape or dtype given to `init`, there are
+            more rows than the capacity, or priorities or mask are not one per row.
 
         >>> replay = PrioritizedReplay(4)
         >>> state = replay.add(replay.init(jnp.int32(0)), jnp.arange(3), mask=jnp.arange(3) != 1)

@@ -96,8 +96,8 @@ class UniformReplay(ReplayShell[ItemsT]):
             that are False are stored, but no draw starts there.
 
         Raises:
-          ValueError: a leaf is not of the structure, shape or dtype given to `init`, there are more
-            rows than the capacity, or the mask is not one bool per row.
+          ValueError: an array is not of the structure, shape or dtype given to `init`, there are
+            more rows than the capacity, or the mask is not one bool per row.
         """
         if self.view.takes_priorities:
             priorities = None

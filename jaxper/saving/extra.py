@@ -21,16 +21,16 @@ def to_arrays(tree: Any) -> Any:
     return jax.tree_util.tree_map_with_path(_to_array, tree)
 
 
-def _to_array(path: Any, leaf: Any) -> Array:
-    if isinstance(leaf, jax.Array):
-        return leaf
+def _to_array(path: Any, value: Any) -> Array:
+    if isinstance(value, jax.Array):
+        return value
     try:
-        array = jnp.asarray(leaf)
-        if jnp.issubdtype(array.dtype, jnp.integer) and not np.array_equal(array, leaf):
+        array = jnp.asarray(value)
+        if jnp.issubdtype(array.dtype, jnp.integer) and not np.array_equal(array, value):
             raise OverflowError(f"{array.dtype} does not hold it")
     except (TypeError, OverflowError) as error:
         raise ValueError(
-            f"extra{jax.tree_util.keystr(path)} must be an array, got {leaf!r} ({error}); write a "
+            f"extra{jax.tree_util.keystr(path)} must be an array, got {value!r} ({error}); write a "
             f"pytree of arrays, and enable jax_enable_x64 for integers of more than 32 bits"
         ) from error
     return array
@@ -39,7 +39,7 @@ def _to_array(path: Any, leaf: Any) -> Array:
 def to_saved(tree: Any) -> dict[str, Array | np.ndarray]:
     """Converts a pytree to the arrays that are saved, each under its path."""
     return {
-        name: _process_local(_unwrap_key(leaf)) for name, leaf in state_spec.named(tree).items()
+        name: _process_local(_unwrap_key(array)) for name, array in state_spec.named(tree).items()
     }
 
 
@@ -55,45 +55,45 @@ def read_extra(place: store.Place, like: Any, mesh: Mesh | None) -> Any:
     Returns:
       The pytree, each array on the devices of the one in `like`.
     """
-    leaves = state_spec.named(like)
-    specs = {name: _saved_spec(leaf, mesh) for name, leaf in leaves.items()}
+    wanted = state_spec.named(like)
+    specs = {name: _saved_spec(array, mesh) for name, array in wanted.items()}
     found = store.read_arrays(place, "extra", specs)
-    arrays = [_restore_keys(found[name], leaf) for name, leaf in leaves.items()]
+    arrays = [_restore_keys(found[name], array) for name, array in wanted.items()]
     return jax.tree.unflatten(jax.tree.structure(like), arrays)
 
 
-def _saved_spec(leaf: Any, mesh: Mesh | None) -> jax.ShapeDtypeStruct:
-    words = jax.eval_shape(_unwrap_key, leaf)
-    return jax.ShapeDtypeStruct(words.shape, words.dtype, sharding=_target_sharding(leaf, mesh))
+def _saved_spec(array: Any, mesh: Mesh | None) -> jax.ShapeDtypeStruct:
+    words = jax.eval_shape(_unwrap_key, array)
+    return jax.ShapeDtypeStruct(words.shape, words.dtype, sharding=_target_sharding(array, mesh))
 
 
-def _target_sharding(leaf: Any, mesh: Mesh | None) -> Sharding:
-    """The sharding of `leaf`, or a copy per device of the mesh if it was placed nowhere."""
-    sharding = getattr(leaf, "sharding", None)
-    if sharding is None or not getattr(leaf, "committed", True):
+def _target_sharding(array: Any, mesh: Mesh | None) -> Sharding:
+    """Returns the sharding of `array`; if it has none, a copy on each device of the mesh."""
+    sharding = getattr(array, "sharding", None)
+    if sharding is None or not getattr(array, "committed", True):
         return store.default_sharding() if mesh is None else NamedSharding(mesh, PartitionSpec())
     return sharding
 
 
 def _process_local(array: Array) -> Array | np.ndarray:
-    """The array; with several processes this one's copy as NumPy, as all hold the same values."""
+    """Returns the array, or, with several processes, the copy of this one as a NumPy array."""
     own = jax.process_count() > 1 and array.is_fully_addressable
     return np.asarray(array) if own else array
 
 
-def _is_key(leaf: Any) -> bool:
-    return jnp.issubdtype(jax.eval_shape(lambda x: x, leaf).dtype, jax.dtypes.prng_key)
+def _is_key(array: Any) -> bool:
+    return jnp.issubdtype(jax.eval_shape(lambda x: x, array).dtype, jax.dtypes.prng_key)
 
 
-def _unwrap_key(leaf: Any) -> Any:
-    return jax.random.key_data(leaf) if _is_key(leaf) else leaf
+def _unwrap_key(array: Any) -> Any:
+    return jax.random.key_data(array) if _is_key(array) else array
 
 
-def _restore_keys(words: Array, leaf: Any) -> Array:
-    """Wraps the saved words as random keys if `leaf` holds keys."""
-    if not _is_key(leaf):
+def _restore_keys(words: Array, array: Any) -> Array:
+    """Wraps the saved words as random keys if `array` holds keys."""
+    if not _is_key(array):
         return words
     # `key_impl` accepts an array but no `ShapeDtypeStruct`, so it is called while tracing.
     implementation = []
-    jax.eval_shape(lambda key: implementation.append(jax.random.key_impl(key)), leaf)
+    jax.eval_shape(lambda key: implementation.append(jax.random.key_impl(key)), array)
     return jax.random.wrap_key_data(words, impl=implementation[0])

@@ -42,7 +42,7 @@ def check(
     if not isinstance(steps, TimeStep):
         raise ValueError(
             f"a stream stores steps, got {type(steps).__name__}; write jaxper.TimeStep("
-            f"observation, action, reward, terminated, truncated) with leaves [T, num_envs, ...]"
+            f"observation, action, reward, terminated, truncated) with arrays [T, num_envs, ...]"
         )
     flag = jax.ShapeDtypeStruct(stream.flags.shape, jnp.bool_)
     expected = records.batch_spec(stream.steps)._replace(terminated=flag, truncated=flag)

@@ -27,7 +27,7 @@ def check_time_step(item: Any) -> TimeStep:
         if not _is_array(flag) or flag.shape != () or flag.dtype != jnp.bool_:
             raise ValueError(
                 f"{name} must be one bool, shape (), got {flag}; write jnp.bool_(False), or pick "
-                f"one step out of many with jax.tree.map(lambda leaf: leaf[0, 0], steps)"
+                f"one step out of many with jax.tree.map(lambda array: array[0, 0], steps)"
             )
     reward = spec.reward
     if not _is_array(reward) or not require.is_real(reward.dtype):
@@ -51,38 +51,38 @@ def check_stack(stack: Any, observation: Any, leading: tuple[int, ...], axis: in
     olds = jax.tree_util.tree_leaves_with_path(items.item_spec(stack, "stack"))
     news = jax.tree.leaves(items.item_spec(observation, "observation"))
     for (path, old), new in zip(olds, news, strict=True):
-        leaf = jax.tree_util.keystr(path)
+        label = jax.tree_util.keystr(path)
         if new.shape[: len(leading)] != leading:
             raise ValueError(
-                f"observation{leaf} must begin with the axes of first, {leading}, got {new.shape}"
+                f"observation{label} must begin with the axes of first, {leading}, got {new.shape}"
             )
-        check_stack_axis(axis, new.ndim - len(leading), leaf)
+        check_stack_axis(axis, new.ndim - len(leading), label)
         at = axis + len(leading) if axis >= 0 else axis + old.ndim
         if 0 in old.shape[at : at + 1]:
-            raise ValueError(f"stack{leaf} must hold at least one frame, got shape {old.shape}")
+            raise ValueError(f"stack{label} must hold at least one frame, got shape {old.shape}")
         without = old.shape[:at] + old.shape[at + 1 :]
         if without != new.shape or old.ndim != new.ndim + 1:
             raise ValueError(
-                f"stack{leaf} must have the shape of the observation, {new.shape}, and one axis "
+                f"stack{label} must have the shape of the observation, {new.shape}, and one axis "
                 f"more for the frames, at stack_axis={axis} of each observation, got {old.shape}"
             )
-        items.check_dtype(f"observation{leaf}", new, old, "as in the stack")
+        items.check_dtype(f"observation{label}", new, old, "as in the stack")
 
 
-def check_stack_axis(axis: int, ndim: int, leaf: str) -> None:
+def check_stack_axis(axis: int, ndim: int, label: str) -> None:
     """Checks that an observation of `ndim` axes can get a new axis at `axis`.
 
     Args:
       axis: the place of the new axis; a negative one counts from the end.
       ndim: the number of axes of one observation.
-      leaf: the path of the array in the observation, for the error.
+      label: the path of the array in the observation, for the error.
     """
     if not -ndim - 1 <= axis <= ndim:
         raise ValueError(
-            f"stack_axis must be from {-ndim - 1} to {ndim} for observation{leaf}, "
+            f"stack_axis must be from {-ndim - 1} to {ndim} for observation{label}, "
             f"which has {ndim} axes, got {axis}"
         )
 
 
-def _is_array(leaf: Any) -> bool:
-    return hasattr(leaf, "dtype")
+def _is_array(array: Any) -> bool:
+    return hasattr(array, "dtype")

@@ -26,7 +26,7 @@ def cut(state: Any) -> Any:
 
     >>> replay = UniformReplay(8, view=Transitions(num_envs=1))
     >>> step = TimeStep(jnp.zeros(2), jnp.int32(0), jnp.float32(0), jnp.bool_(0), jnp.bool_(0))
-    >>> steps = jax.tree.map(lambda leaf: leaf[None, None], step)
+    >>> steps = jax.tree.map(lambda array: array[None, None], step)
     >>> state = replay.add(replay.init(step), steps)
     >>> int(replay.size(replay.add(state, steps))), int(replay.size(replay.add(cut(state), steps)))
     (1, 0)

@@ -200,7 +200,7 @@ def settle_after(tree: SumTree, *numbers: Array) -> tuple[SumTree, tuple[Array, 
     and a GPU computes in one operation what reads the same array.
     """
     stored = [tree.sums] if tree.minima is None else [tree.sums, tree.minima]
-    highest = [(tree.leaves, *levels)[-1][0, 0] for levels in stored]
+    highest = [(tree.leaves, *above)[-1][0, 0] for above in stored]
     late = [order_after(number, *highest) for number in (tree.live, *numbers)]
     live, *late = settle_everywhere(*late)
     return dataclasses.replace(tree, live=live), tuple(late)

@@ -51,7 +51,7 @@ class Sequences:
     >>> replay = PrioritizedReplay(64, alpha=0.9, view=Sequences(num_envs=2, length=5, period=2))
     >>> step = TimeStep(jnp.zeros(4), jnp.int32(0), jnp.float32(0), jnp.bool_(0), jnp.bool_(0))
     >>> state = replay.init(step)
-    >>> steps = jax.tree.map(lambda leaf: jnp.zeros((8, 2, *leaf.shape), leaf.dtype), step)
+    >>> steps = jax.tree.map(lambda array: jnp.zeros((8, 2, *array.shape), array.dtype), step)
     >>> state = replay.add(state, steps)
     >>> sample = replay.sample(state, jax.random.key(0), 32)
     >>> sample.items.steps.observation.shape, sample.items.first.shape, int(replay.size(state))

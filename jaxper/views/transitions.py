@@ -54,7 +54,7 @@ class Transitions:
     >>> replay = PrioritizedReplay(64, view=Transitions(num_envs=2, n_step=3, discount=0.5))
     >>> step = TimeStep(jnp.zeros(4), jnp.int32(0), jnp.float32(8), jnp.bool_(0), jnp.bool_(0))
     >>> state = replay.init(step)
-    >>> steps = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (9, 2, *leaf.shape)), step)
+    >>> steps = jax.tree.map(lambda array: jnp.broadcast_to(array, (9, 2, *array.shape)), step)
     >>> state = replay.add(state, steps)
     >>> drawn = replay.sample(state, jax.random.key(0), 32).items
     >>> drawn.next_observation.shape, float(drawn.reward[0]), float(drawn.discount[0])

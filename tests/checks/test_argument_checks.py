@@ -49,7 +49,7 @@ ITEMS = {
         "a": jnp.zeros(4),
     },
     r"at most capacity = 5 items, got 6": jax.tree.map(
-        lambda leaf: jnp.concatenate([leaf, leaf[:2]]), GOOD
+        lambda array: jnp.concatenate([array, array[:2]]), GOOD
     ),
 }
 
@@ -214,7 +214,7 @@ OTHERS = {
     "capacity 5, this replay of 6; use dataclasses.replace": lambda state: state,
     "state must be a .*State, as this replay's init returns it, got tuple": lambda _: (),
     r"one replay, got leading axes \(2,\); call the method under jax.vmap": lambda state: (
-        jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), state)
+        jax.tree.map(lambda array: jnp.stack([array, array]), state)
     ),
 }
 METHODS = {

@@ -71,7 +71,7 @@ def test_true_values_leave_no_error(states):
 @pytest.mark.parametrize("bias", [0.0, 1.0])
 def test_learning_follows_the_gradient(bias):
     weights = cliffwalk.init_weights(4, jax.random.key(1))
-    step = jax.tree.map(lambda leaf: leaf[2], cliffwalk.make_transitions(4))
+    step = jax.tree.map(lambda array: array[2], cliffwalk.make_transitions(4))
     state, action = step.observation, step.action
     after, error = cliffwalk.learn(weights, jnp.float32(bias), step)
     gradient = jax.grad(lambda w: cliffwalk.q_values(w, bias)[state, action])(weights)

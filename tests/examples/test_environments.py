@@ -113,7 +113,7 @@ def test_draws_are_what_the_environment_returned(name):
 
     view = Transitions(ENVS, 1, 0.9, frame_stack=2, autoreset=autoreset)
     replay = UniformReplay(2 * ROWS * ENVS, view=view)
-    one = jax.tree.map(lambda leaf: leaf[0, 0], recorded.steps(0, 1))
+    one = jax.tree.map(lambda array: array[0, 0], recorded.steps(0, 1))
     state, add, get = replay.init(one), jax.jit(replay.add), jax.jit(replay.get)
     for row in range(0, ROWS * ADDS, ROWS):
         state = add(state, recorded.steps(row, row + ROWS))
@@ -134,7 +134,7 @@ def check(recorded, replay, state, get, rows, autoreset):
             expected = recorded.terminated[t][env] or not recorded.truncated[t][env]
         assert live[i] == expected
         if expected:
-            check_draw(recorded, t, env, jax.tree.map(lambda leaf, i=i: leaf[i], drawn))
+            check_draw(recorded, t, env, jax.tree.map(lambda array, i=i: array[i], drawn))
 
 
 def check_draw(recorded, t, env, drawn):

@@ -92,7 +92,7 @@ def test_feeding_from_gymnax():
     names |= {"Any": Any, "NamedTuple": NamedTuple}
     names = run(blocks_with("gymnax.make") + blocks_with("class DelayedReset"), names)
     assert int(names["replay"].size(names["state"])) > 0
-    one = jax.tree.map(lambda leaf: leaf[0], names["carry"])
+    one = jax.tree.map(lambda array: array[0], names["carry"])
     held = names["DelayedReset"](one[1], one[0], jnp.bool_(False))
     step = jax.jit(names["next_step"])
     ends = 0

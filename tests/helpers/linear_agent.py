@@ -13,7 +13,7 @@ PARAMS = jnp.ones(4)
 
 def add(replay, state):
     leading = (1,) if isinstance(replay.view, Items) else (1, STREAM.num_envs)
-    row = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, leading + leaf.shape), STEP)
+    row = jax.tree.map(lambda array: jnp.broadcast_to(array, leading + array.shape), STEP)
     return replay.add(state, row)
 
 

@@ -21,11 +21,11 @@ def resharded(old, new, states, part, parts):
 
 
 def stack(states):
-    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *states)
+    return jax.tree.map(lambda *arrays: jnp.stack(arrays), *states)
 
 
 def one(states, shard):
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf[shard]), states)
+    return jax.tree.map(lambda array: jnp.asarray(array[shard]), states)
 
 
 def draws(replay, state):

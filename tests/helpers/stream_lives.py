@@ -38,7 +38,7 @@ def random_step(random, code, ends, reward_shape):
 
 
 def stacked(rows):
-    """`rows` [T][num_envs] of Step as a TimeStep with leaves [T, num_envs, ...]."""
+    """`rows` [T][num_envs] of Step as a TimeStep with arrays [T, num_envs, ...]."""
 
     def leaves(get):
         columns = [[get(step) for step in row] for row in rows]
@@ -144,7 +144,7 @@ class StreamLife:
         place_of = {self.model.id_of(place): place for place in self.model.starts}
         for row, i in enumerate(ids.tolist()):
             if i in place_of:
-                found = jax.tree.map(lambda leaf, row=row: leaf[row], items)
+                found = jax.tree.map(lambda array, row=row: array[row], items)
                 self.check_item(found, self.model.draw(place_of[i], self.discount()))
 
     def discount(self):

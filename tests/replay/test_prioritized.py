@@ -289,7 +289,7 @@ def test_nbytes_is_what_init_takes():
     replay = PrioritizedReplay(1000, normalize="buffer")
     item = {"x": jnp.zeros((3, 2)), "y": jnp.uint8(0)}
     taken = sum(leaf.nbytes for leaf in jax.tree.leaves(replay.init(item)))
-    shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), item)
+    shapes = jax.tree.map(lambda array: jax.ShapeDtypeStruct(array.shape, array.dtype), item)
     assert replay.nbytes(item) == replay.nbytes(shapes) == taken
 
 

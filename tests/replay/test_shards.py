@@ -105,10 +105,10 @@ def test_weighted_mean_is_the_plain_mean(replay):
 
 @pytest.mark.parametrize("replay", REPLAYS, ids=repr)
 def test_one_shard_is_no_shard(replay):
-    states = jax.tree.map(lambda leaf: leaf[1:2], filled(replay))
+    states = jax.tree.map(lambda array: array[1:2], filled(replay))
     beside = drawn(replay, states, jax.random.key(3), 0.5)
     key = jax.random.fold_in(jax.random.key(3), 0)
-    alone = replay.sample(jax.tree.map(lambda leaf: leaf[0], states), key, BATCH, beta=0.5)
+    alone = replay.sample(jax.tree.map(lambda array: array[0], states), key, BATCH, beta=0.5)
     np.testing.assert_array_equal(beside.ids[0], alone.ids)
     np.testing.assert_allclose(beside.weights[0], alone.weights, rtol=1e-4)
 
@@ -124,7 +124,7 @@ def test_all_shards_empty(replay):
 
 def test_one_key_draws_differently_on_each_shard():
     replay = REPLAYS[0]
-    states = jax.tree.map(lambda leaf: jnp.repeat(leaf[:1], SHARDS, axis=0), filled(replay))
+    states = jax.tree.map(lambda array: jnp.repeat(array[:1], SHARDS, axis=0), filled(replay))
     ids = np.asarray(drawn(replay, states, jax.random.key(0), 0.5).ids)
     assert len({tuple(row) for row in ids}) == SHARDS
 

@@ -73,7 +73,7 @@ def same_bits(one, other):
 
 
 def random_bits(item, random, *leading):
-    """Items with leaves [*leading, ...] of any bits, NaNs among them."""
+    """Items with arrays [*leading, ...] of any bits, NaNs among them."""
 
     def one(leaf):
         dtype, shape = np.dtype(leaf.dtype), (*leading, *np.shape(leaf))
@@ -229,7 +229,7 @@ def test_a_state_may_be_donated_while_it_is_saved(tmp_path):
     state = replay.init(jnp.zeros(200, jnp.uint8))
     state = replay.add(state, jnp.ones((1000, 200), jnp.uint8))
     step = jax.jit(lambda state, i: replay.add(state, jnp.full((1000, 200), i)), donate_argnums=0)
-    before = jax.tree.map(lambda leaf: np.array(leaf, copy=True), state)
+    before = jax.tree.map(lambda array: np.array(array, copy=True), state)
     saving = checkpoint.save_async(tmp_path, replay, state)
     for i in range(5):
         state = step(state, jnp.uint8(i))
@@ -353,7 +353,7 @@ def test_another_configuration_is_refused_before_an_array_is_read(message, saved
 
 def test_of_shards_the_refusal_names_a_mesh(tmp_path):
     replay, state = small()
-    shards = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), state)
+    shards = jax.tree.map(lambda array: jnp.stack([array, array]), state)
     checkpoint.save(tmp_path, replay, shards)
     with pytest.raises(ValueError, match=r"these are shards, \[2\], restore onto a mesh=\.\.\."):
         checkpoint.restore(tmp_path, PrioritizedReplay(16), jnp.float32(0))
@@ -365,7 +365,7 @@ def test_of_shards_a_single_replay_again(tmp_path):
     mesh = jax.make_mesh((1,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
     checkpoint.save(tmp_path, replay, sharding.init(replay, item, mesh))
     state = checkpoint.restore(tmp_path, replay, item, mesh=mesh)
-    state = replay.add(jax.tree.map(lambda leaf: leaf[0], state), jnp.ones((4, 3)))
+    state = replay.add(jax.tree.map(lambda array: array[0], state), jnp.ones((4, 3)))
     sample = replay.sample(state, jax.random.key(0), 4)
     state = replay.update_priorities(state, sample.ids, jnp.ones(4))
     assert int(replay.size(state)) == 4
@@ -491,7 +491,7 @@ def test_the_table_of_a_checkpoint(tmp_path):
 
 def test_the_table_reads_no_items(tmp_path, monkeypatch):
     replay, state = small()
-    states = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), state)
+    states = jax.tree.map(lambda array: jnp.stack([array, array]), state)
     states = states._replace(stale=jnp.array([1_234_567, 2**32 - 1], jnp.uint32))
     checkpoint.save(tmp_path, replay, states)
     read, names = checkpoint.store.read_arrays, []
@@ -514,7 +514,7 @@ def test_short_floats_of_a_stream_come_back(tmp_path, dtype):
     flags = jnp.zeros((5, 1), bool)
     observation = jnp.arange(10, dtype=dtype).reshape(5, 1, 2)
     steps = TimeStep(observation, flags, jnp.zeros((5, 1)), flags, flags)
-    step = jax.tree.map(lambda leaf: leaf[0, 0], steps)
+    step = jax.tree.map(lambda array: array[0, 0], steps)
     replay = PrioritizedReplay(6, view=Transitions(1))
     state = replay.add(replay.init(step), steps)
     checkpoint.save(tmp_path, replay, state)

@@ -35,7 +35,7 @@ def test_items_come_back_bit_for_bit(shape, count):
     items["large"] = generator.integers(0, 256, (7, 33, 33), np.uint8)
     items |= {f"large {name}": random_leaf(generator, 7, (1, 1025), name) for name in SHORT_FLOATS}
     replay = UniformReplay(8)
-    state = replay.add(replay.init(jax.tree.map(lambda leaf: leaf[0], items)), items)
+    state = replay.add(replay.init(jax.tree.map(lambda array: array[0], items)), items)
     ids = np.resize(np.arange(7), count)
     found = replay.get(state, ids)
     for name, leaf in items.items():
@@ -54,7 +54,7 @@ def test_streams_come_back_bit_for_bit(view):
     flag = np.zeros((6, 2), bool)
     steps = TimeStep(leaves, np.zeros((6, 2), np.int32), flag.astype(np.float32), flag, flag)
     replay = PrioritizedReplay(16, view=view)
-    state = replay.init(jax.tree.map(lambda leaf: leaf[0, 0], steps))
+    state = replay.init(jax.tree.map(lambda array: array[0, 0], steps))
     found = replay.get(replay.add(state, steps), np.arange(2, 8, dtype=np.int32))
     drawn = found.observation if isinstance(view, Transitions) else found.steps.observation
     for name, leaf in leaves.items():
@@ -74,7 +74,7 @@ def test_leaves_of_a_stream_may_be_empty_or_all_large(view, observation, action,
     seen, done, gained = (numbers[..., :size] for size in (observation, action, reward))
     steps = TimeStep(seen, done, gained, np.zeros((6, 2), bool), np.zeros((6, 2), bool))
     replay = PrioritizedReplay(16, view=view)
-    state = replay.init(jax.tree.map(lambda leaf: leaf[0, 0], steps))
+    state = replay.init(jax.tree.map(lambda array: array[0, 0], steps))
     found = replay.get(replay.add(state, steps), np.arange(2, 8, dtype=np.int32))
     drawn = found.action if isinstance(view, Transitions) else found.steps.action[:, 0]
     np.testing.assert_array_equal(drawn, numbers.reshape(12, 300)[2:8, :action])
@@ -91,7 +91,7 @@ def test_short_floats_are_not_widened(dtype):
         replay = UniformReplay(1024, view=view)
         rows = jax.eval_shape(
             lambda item, leading=leading: jax.tree.map(
-                lambda leaf: jnp.zeros((*leading, *leaf.shape), leaf.dtype), item
+                lambda array: jnp.zeros((*leading, *array.shape), array.dtype), item
             ),
             item,
         )
@@ -105,7 +105,7 @@ def test_64_bit_leaves_come_back_bit_for_bit():
     with jax.enable_x64(True):
         items = {"f": np.random.default_rng(0).normal(size=(5, 3)), "i": np.arange(5) << 40}
         replay = UniformReplay(5)
-        state = replay.add(replay.init(jax.tree.map(lambda leaf: leaf[0], items)), items)
+        state = replay.add(replay.init(jax.tree.map(lambda array: array[0], items)), items)
         found = replay.get(state, np.arange(5, dtype=np.int32))
         for name, leaf in items.items():
             assert bits(found[name]) == bits(leaf)

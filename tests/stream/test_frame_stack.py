@@ -27,7 +27,7 @@ def test_stacks_while_acting_are_those_that_are_drawn(padding, axis):
     replay = UniformReplay(steps * envs, view=view)
     zeros = np.zeros((steps, envs), np.float32)
     batch = TimeStep({"frame": frames}, zeros, zeros, ends, np.zeros_like(ends))
-    state = replay.add(replay.init(jax.tree.map(lambda leaf: leaf[0, 0], batch)), batch)
+    state = replay.add(replay.init(jax.tree.map(lambda array: array[0, 0], batch)), batch)
     drawn = replay.get(state, jnp.arange((steps - 1) * envs)).observation["frame"]
     np.testing.assert_array_equal(drawn, np.concatenate(acting[:-1]))
 
@@ -38,7 +38,7 @@ def test_dtypes_are_kept(padding, dtype):
     replay = UniformReplay(8, view=Transitions(1, frame_stack=3, padding=padding))
     zeros, never = jnp.zeros((4, 1)), jnp.zeros((4, 1), bool)
     steps = TimeStep(jnp.ones((4, 1, 2), dtype), zeros, zeros, never, never)
-    state = replay.add(replay.init(jax.tree.map(lambda leaf: leaf[0, 0], steps)), steps)
+    state = replay.add(replay.init(jax.tree.map(lambda array: array[0, 0], steps)), steps)
     assert replay.get(state, jnp.arange(3)).observation.dtype == dtype
     stack = stack_frames(jnp.zeros((3, 2), dtype), jnp.ones(2, dtype), True, padding=padding)
     assert stack.dtype == dtype

@@ -16,7 +16,7 @@ REPLAYS = [
 
 
 def steps(rows, envs):
-    one = jax.tree.map(lambda leaf: jnp.zeros((rows, envs, *leaf.shape), leaf.dtype), STEP)
+    one = jax.tree.map(lambda array: jnp.zeros((rows, envs, *array.shape), array.dtype), STEP)
     return one
 
 
@@ -75,7 +75,7 @@ BAD_STEPS = {
         3, 2
     ),
     r"observation\['x'\] must have shape \[T, 3, 3\], got \[3, 3\]; .*leaf\[None\]": jax.tree.map(
-        lambda leaf: leaf[0], steps(1, 3)
+        lambda array: array[0], steps(1, 3)
     ),
     r"observation\['x'\] must have shape \[T, 3, 3\], got \[2, 4, 3\]": steps(2, 4),
     r"takes at most capacity = 12 steps, got T \* num_envs = 5 \* 3; .* parts of up to 4": steps(
@@ -92,10 +92,10 @@ BAD_STEPS = {
     ),
     r"a stream stores steps, got tuple; write jaxper.TimeStep": tuple(steps(2, 3)),
     r"observation\['x'\] must .* got \[3\]; for one step .*leaf\[None, None\]": (
-        jax.tree.map(lambda leaf: leaf[0, 0], steps(1, 1))
+        jax.tree.map(lambda array: array[0, 0], steps(1, 1))
     ),
     r"observation\['x'\] must .* got \[6, 3\]; for flattened steps .*reshape\(-1, 3, ": (
-        jax.tree.map(lambda leaf: leaf.reshape(6, *leaf.shape[2:]), steps(2, 3))
+        jax.tree.map(lambda array: array.reshape(6, *array.shape[2:]), steps(2, 3))
     ),
 }
 

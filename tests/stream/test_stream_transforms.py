@@ -38,7 +38,7 @@ def test_scan_under_vmap_is_a_loop(view):
         for i, key in enumerate(keys[seed]):
             state, output = step(replay, state, key)
             np.testing.assert_allclose(outputs[i, seed], output, rtol=1e-4)
-        mine = jax.tree.map(lambda leaf, seed=seed: leaf[seed], states)
+        mine = jax.tree.map(lambda array, seed=seed: array[seed], states)
         chex.assert_trees_all_close(mine, state, rtol=1e-4)
 
 
@@ -95,13 +95,13 @@ def test_each_replay_draws_once_it_is_ready(view):
         return replay.sample(state, KEY, 8).items
 
     def draw_if(ready, state):
-        nothing = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), items)
+        nothing = jax.tree.map(lambda array: jnp.zeros(array.shape, array.dtype), items)
         return jax.lax.cond(ready, draw, lambda _: nothing, state)
 
-    items = jax.eval_shape(draw, jax.tree.map(lambda leaf: leaf[0], states))
+    items = jax.eval_shape(draw, jax.tree.map(lambda array: array[0], states))
     drawn = jax.jit(jax.vmap(draw_if))(jnp.array([False, True]), states)
-    expected = jax.jit(draw)(jax.tree.map(lambda leaf: leaf[1], states))
-    chex.assert_trees_all_equal(jax.tree.map(lambda leaf: leaf[1], drawn), expected)
+    expected = jax.jit(draw)(jax.tree.map(lambda array: array[1], states))
+    chex.assert_trees_all_equal(jax.tree.map(lambda array: array[1], drawn), expected)
     assert not any(leaf[0].any() for leaf in jax.tree.leaves(drawn))
 
 

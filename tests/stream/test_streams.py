@@ -88,7 +88,7 @@ def one_environment(replay, ends):
     ends = np.array(ends)[:, None]
     code = np.arange(ends.size, dtype=np.float32)[:, None]
     steps = TimeStep(code, code, code, ends == 1, ends == 2)
-    return replay.add(replay.init(jax.tree.map(lambda leaf: leaf[0, 0], steps)), steps)
+    return replay.add(replay.init(jax.tree.map(lambda array: array[0, 0], steps)), steps)
 
 
 def plain_steps(rows, envs=1):
@@ -188,7 +188,7 @@ def test_an_empty_stream_can_be_cut():
 def test_no_rows_change_nothing():
     for view in (Transitions(2), Sequences(2, 3)):
         replay = UniformReplay(8, view=view)
-        state = replay.init(jax.tree.map(lambda leaf: leaf[0, 0], plain_steps(1)))
+        state = replay.init(jax.tree.map(lambda array: array[0, 0], plain_steps(1)))
         after = replay.add(state, plain_steps(0, envs=2))
         for a, b in zip(jax.tree.leaves(state), jax.tree.leaves(after), strict=True):
             np.testing.assert_array_equal(a, b)
@@ -196,7 +196,7 @@ def test_no_rows_change_nothing():
 
 def test_no_rows_are_added_to_a_stream_that_one_thread_reads():
     replay = PrioritizedReplay(2**19, view=Transitions(2, 2, frame_stack=2))
-    state = jax.eval_shape(replay.init, jax.tree.map(lambda leaf: leaf[0, 0], plain_steps(1)))
+    state = jax.eval_shape(replay.init, jax.tree.map(lambda array: array[0, 0], plain_steps(1)))
     after = jax.eval_shape(replay.add, state, plain_steps(0, envs=2))
     assert jax.tree.structure(after) == jax.tree.structure(state)
 

@@ -55,14 +55,14 @@ def test_a_state_is_built_on_its_devices(replay):
         pieces = {piece.device: piece.data.shape[0] for piece in leaf.addressable_shards}
         assert pieces == dict.fromkeys(jax.devices(), 1)
     one = replay.init(ITEM if isinstance(replay.view, Items) else STEP)
-    chex.assert_trees_all_equal(jax.tree.map(lambda leaf: leaf[3], jax.device_get(state)), one)
+    chex.assert_trees_all_equal(jax.tree.map(lambda array: array[3], jax.device_get(state)), one)
 
 
 @pytest.mark.parametrize("replay", REPLAYS, ids=repr)
 def test_devices_are_a_vmap(replay):
     state, params = empty(replay), sharding.replicated(jnp.float32(1), MESH)
     step = sharding.data_parallel(partial(train_step, replay), MESH)
-    beside = jax.tree.map(lambda leaf: jnp.asarray(np.asarray(leaf)), state)
+    beside = jax.tree.map(lambda array: jnp.asarray(np.asarray(array)), state)
     alike = jnp.float32(1)
     vmapped = jax.jit(
         jax.vmap(partial(train_step, replay), (None, 0, None), (0, 0, 0), axis_name="data")
@@ -80,8 +80,8 @@ def compiled(replay):
     step = sharding.data_parallel(partial(train_step, replay), MESH)
     state = jax.eval_shape(lambda: empty(replay))
     placed = jax.tree.map(
-        lambda leaf: jax.ShapeDtypeStruct(
-            leaf.shape, leaf.dtype, sharding=jax.NamedSharding(MESH, PartitionSpec("data"))
+        lambda array: jax.ShapeDtypeStruct(
+            array.shape, array.dtype, sharding=jax.NamedSharding(MESH, PartitionSpec("data"))
         ),
         state,
     )
@@ -120,11 +120,11 @@ def test_inside_a_shard_map_of_the_users_own(checked):
     replay = REPLAYS[0]
 
     def step(state, key):
-        one = jax.tree.map(lambda leaf: leaf[0], state)
+        one = jax.tree.map(lambda array: array[0], state)
         one = add(replay, one, key)
         sample = replay.sample(one, key, BATCH, axis_name="data")
         one = replay.update_priorities(one, sample.ids, sample.weights)
-        return jax.tree.map(lambda leaf: leaf[None], one), replay.size(one, axis_name="data")
+        return jax.tree.map(lambda array: array[None], one), replay.size(one, axis_name="data")
 
     own, alike = PartitionSpec("data"), PartitionSpec()
     mapped = jax.shard_map(
