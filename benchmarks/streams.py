@@ -1,4 +1,4 @@
-"""Streams beside flashbax's prioritised trajectories, on this CPU: `python -m benchmarks.streams`.
+"""Streams beside flashbax's prioritized trajectories, on this CPU: `python -m benchmarks.streams`.
 
 Draws are one-step transitions, or sequences of 121 steps that begin at every 40th step, as in R2D2.
 Each operation runs in a compiled loop, both contenders in one process in turn. A step adds, draws a
@@ -64,7 +64,7 @@ def make_jaxper_loops(job: Job, capacity: int) -> dict[str, Loop]:
 
 
 def make_flashbax_loops(job: Job, capacity: int) -> dict[str, Loop]:
-    """Returns the loops of its prioritised trajectory buffer.
+    """Returns the loops of its prioritized trajectory buffer.
 
     Its flat buffer is this one with two steps to a draw.
     """

@@ -108,7 +108,7 @@ def make_example_step(experiment: Experiment) -> jaxper.TimeStep:
 
 
 def train_step(experiment: Experiment, run: Run, _) -> tuple[Run, Metrics]:
-    """Steps all environments once and updates once: acts, adds, samples, learns, re-prioritises."""
+    """Steps all environments once and updates once: acts, adds, samples, learns, re-prioritizes."""
     axis_name = experiment.axis_name
     network, replay, updates = experiment.network, experiment.replay, run.learner.updates
     key, act_key, step_key, sample_key = jax.random.split(run.key, 4)

@@ -1,4 +1,4 @@
-"""The API in thirty lines: one compiled function adds, samples, learns and re-prioritises."""
+"""The API in thirty lines: one compiled function adds, samples, learns and re-prioritizes."""
 
 import jax
 import jax.numpy as jnp

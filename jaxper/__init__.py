@@ -4,7 +4,7 @@ from jaxper import sharding, sum_tree
 from jaxper.replay.equiprobable import UniformState
 from jaxper.replay.importance import importance_weights
 from jaxper.replay.prioritized import PrioritizedReplay
-from jaxper.replay.proportional import PrioritizedState
+from jaxper.replay.prioritized_state import PrioritizedState
 from jaxper.replay.sample import Sample
 from jaxper.replay.stats import Stats
 from jaxper.replay.uniform import UniformReplay
@@ -41,21 +41,9 @@ __all__ = [
 ]
 
 # Users meet these classes under the names that they import: in reprs, pickles and help().
-for _public in (
-    Items,
-    PrioritizedReplay,
-    PrioritizedState,
-    Sample,
-    Sequence,
-    Sequences,
-    Stats,
-    TimeStep,
-    Transition,
-    Transitions,
-    UniformReplay,
-    UniformState,
-):
-    _public.__module__ = __name__
+for _public in map(globals().get, __all__):
+    if isinstance(_public, type):
+        _public.__module__ = __name__
 del _public
 
 

@@ -105,7 +105,7 @@ def save_async(
     """
     state_checks.check_whole(replay, state)
     state_checks.check_readable((state, extra))
-    path, trees = store.resolve(directory), {"state": state_spec.named(state)}
+    path, trees = store.resolve(directory), {"state": state_spec.arrays_by_path(state)}
     if extra is not None:
         extra = to_arrays(extra)
         trees["extra"] = to_saved(extra)
@@ -231,7 +231,7 @@ def _read_state(place: store.Place, spec: State, layout: placement.Layout | None
     sharding = store.default_sharding() if layout is None else layout.read_sharding(axes)
     wanted = {
         name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
-        for name, leaf in state_spec.named(spec).items()
+        for name, leaf in state_spec.arrays_by_path(spec).items()
     }
     found = store.read_arrays(place, "state", wanted)
     state = jax.tree.unflatten(jax.tree.structure(spec), list(found.values()))

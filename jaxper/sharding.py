@@ -73,7 +73,7 @@ def replicated(tree: Any, mesh: Mesh) -> Any:
       mesh: the devices.
 
     Returns:
-      The pytree, replicated over the mesh. To donate it leaves `tree` alone.
+      The pytree, replicated over the mesh: a copy, so that donating it leaves `tree` alone.
 
     >>> mesh = jax.make_mesh((1,), ("data",))
     >>> sharding.replicated({"weight": jnp.ones(3)}, mesh)["weight"].is_fully_replicated

@@ -21,23 +21,23 @@ def list_contenders() -> list[Contender]:
 
 
 def _make_loops(work: Work, device: str) -> dict[str, Loop]:
-    from flashbax.buffers import prioritised_trajectory_buffer as module
+    from flashbax.buffers import prioritized_trajectory_buffer as module
 
     add_size = len(work.rows["reward"])
 
     # These functions are put together as in `make_prioritised_trajectory_buffer`, which would
     # replace device="gpu" by "cpu" on a machine without a GPU.
     def init(item):
-        return module.prioritised_init(item, add_size, work.capacity // add_size, period=1)
+        return module.prioritized_init(item, add_size, work.capacity // add_size, period=1)
 
     def add(state, rows, device=device):
         steps = jax.tree.map(lambda array: array[:, None], rows)
-        return module.prioritised_add(
+        return module.prioritized_add(
             state, steps, sample_sequence_length=1, period=1, device=device
         )
 
     def sample(state, key):
-        batch = module.prioritised_sample(state, key, work.batch_size, sequence_length=1, period=1)
+        batch = module.prioritized_sample(state, key, work.batch_size, sequence_length=1, period=1)
         items = jax.tree.map(lambda array: array[:, 0], batch.experience)
         return items, batch.indices, batch.probabilities
 

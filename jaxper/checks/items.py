@@ -22,7 +22,7 @@ def item_spec(item: Any, name: str = "item") -> Any:
         lambda path, value: _array_spec(f"{name}{jax.tree_util.keystr(path)}", value), item
     )
     if not jax.tree.leaves(spec):
-        raise ValueError(f"an item needs at least one array, got {item!r}")
+        raise ValueError(f"{name} needs at least one array, got {item!r}")
     for path, array in jax.tree_util.tree_leaves_with_path(spec):
         if jnp.issubdtype(array.dtype, jax.dtypes.extended):
             raise ValueError(

@@ -66,7 +66,7 @@ def scalar(name: str, value: ArrayLike, check: Callable[[str, Any], float] | Non
     return array.astype(jnp.float32)
 
 
-def traceable(name: str, value: ArrayLike, check: Callable[[str, Any], float]) -> Array:
+def scalar_copy(name: str, value: ArrayLike, check: Callable[[str, Any], float]) -> Array:
     """Requires one real number that may be traced, and returns it as float32 [].
 
     Args:
@@ -75,7 +75,7 @@ def traceable(name: str, value: ArrayLike, check: Callable[[str, Any], float]) -
       check: a function of this module for the range, called only if the number is not traced.
 
     Returns:
-      A copy: to donate it leaves the caller's array alone.
+      A copy, so that donating it leaves the caller's array alone.
     """
     array = scalar(name, value)
     if not isinstance(array, Tracer):
@@ -128,7 +128,7 @@ def integers(name: str, values: ArrayLike) -> Array:
     """Requires integers of any shape."""
     array = jnp.asarray(values)
     if not jnp.issubdtype(array.dtype, jnp.integer):
-        raise ValueError(f"{name} must be integers, got {array.dtype}")
+        raise ValueError(f"{name} must be integers, got {array.dtype}; write .astype(jnp.int32)")
     return array
 
 
@@ -197,7 +197,9 @@ def ring_fits(view: Any, capacity: int, needed: int, name: str) -> None:
 def no_discount(view: Any, discount: ArrayLike | None) -> tuple[()]:
     """Requires None, and returns (): the view adds up no discounted rewards."""
     if discount is not None:
-        raise ValueError(f"discount is for view=Transitions(...), got {discount} under {view}")
+        raise ValueError(
+            f"discount is for view=Transitions(...), got {discount} under {view}; leave it out"
+        )
     return ()
 
 

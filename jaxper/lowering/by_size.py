@@ -15,7 +15,8 @@ Way = Callable[..., Any]
 def compare_or_claim(
     by_comparison: Way, by_claims: Way, leaves: Array, indices: Array, after: Array
 ) -> Any:
-    """Runs `by_comparison` if the pairs of the indices are few for the platform, else `by_claims`.
+    """Runs `by_comparison` if the pairs of the indices are few for the platform, and
+    `by_claims` if they are many.
 
     Both take the leaves, the indices and `after`, and return the same pytree of arrays.
     """

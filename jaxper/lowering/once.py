@@ -26,7 +26,8 @@ def compute_once(value: Array, after: Array, *, source_size: int = 0) -> Array:
 
     Args:
       value: numbers of whole bytes [B, ...].
-      after: an array that is known no earlier than `value` can be computed, but not to XLA.
+      after: an array; the result is not ready before its first number is. Take one that is known
+        at about the same time.
       source_size: how many numbers the array has that `value` is gathered from.
     """
     (value,), _ = materialize(after, value, source_size=source_size)

@@ -105,10 +105,10 @@ def settle_everywhere(*values: Array) -> list[Array]:
     return list(jax.lax.optimization_barrier(values))
 
 
-def settle_counts(rows: int, *counts: Array) -> tuple[Array, ...]:
-    """Returns counts over a batch of `rows` rows, complete before anything uses one of them.
+def settle_scalars(rows: int, *numbers: Array) -> tuple[Array, ...]:
+    """Returns numbers [] made from a batch of `rows` rows, complete before anything uses one.
 
     GPU: it would count few rows again in each operation that uses a count, and read leaves that are
-    overwritten by then. More rows it counts once without being told.
+    overwritten by then. With more rows it counts once anyway.
     """
-    return tuple(settle(*counts)) if rows < limits.GPU_RECOUNTED_ROWS else counts
+    return tuple(settle(*numbers)) if rows < limits.GPU_RECOUNTED_ROWS else numbers

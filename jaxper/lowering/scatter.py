@@ -30,7 +30,7 @@ def scatter_rows_as_words(array: Array, places: Array, rows: Array) -> Array:
     return jax.lax.platform_dependent(array, places, rows, cuda=on_cuda, default=scatter_rows)
 
 
-def gather_runs(array: Array, first: Array, width: int) -> Array:
+def gather_blocks(array: Array, first: Array, width: int) -> Array:
     """Reads runs of `width` numbers of an array [N] that begin at `first`, uint32 [W]: [W, width].
 
     A run that begins out of range counts as the last one of the array.
@@ -39,7 +39,7 @@ def gather_runs(array: Array, first: Array, width: int) -> Array:
     return jax.lax.gather(array, first[:, None], numbers, (width,), mode="clip")
 
 
-def scatter_runs(array: Array, first: Array, values: Array) -> Array:
+def scatter_blocks(array: Array, first: Array, values: Array) -> Array:
     """Returns an array [N] with `values` [W, width] in runs that begin at `first`; W is above 1."""
     # The end of a dropped run must not wrap around into range.
     first = jnp.minimum(first, DROPPED - np.uint32(values.shape[1]))

@@ -7,14 +7,15 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from jaxper.lowering import exact_products
 from jaxper.lowering.order import delay_key, settle
-from jaxper.replay import exact_products
 
 # One draw from each of equal slices of the total, or independent draws.
 Strategy = Literal["stratified", "iid"]
 
 # Slices from which on one random word per draw is enough: the total then has 2^40 places.
-ONE_WORD = 256
+# It is part of the result, and so no threshold of `lowering.limits`.
+SLICES_FOR_ONE_WORD = 256
 
 
 def draw(key: Array, batch_size: int, total: Array, strategy: Strategy) -> tuple[Array, Array]:
@@ -37,17 +38,17 @@ def draw(key: Array, batch_size: int, total: Array, strategy: Strategy) -> tuple
     # A total moves through operations that have no gradient.
     total = jax.lax.stop_gradient(total)
     key = delay_key(key, until=total)
-    if strategy == "stratified" and batch_size >= ONE_WORD:
+    if strategy == "stratified" and batch_size >= SLICES_FOR_ONE_WORD:
         coarse = _random_words(key, batch_size)
         fine = coarse << _step_bits(batch_size)
     else:
         coarse, fine = _random_words(key, 2 * batch_size).reshape(2, batch_size)
     if strategy == "iid":
-        return within_slices(np.zeros(batch_size), 1, total, coarse, fine)
-    return within_slices(spread_order(batch_size), batch_size, total, coarse, fine)
+        return place_in_slices(np.zeros(batch_size), 1, total, coarse, fine)
+    return place_in_slices(make_spread_order(batch_size), batch_size, total, coarse, fine)
 
 
-def random_below(key: Array, batch_size: int, count: Array) -> Array:
+def draw_below(key: Array, batch_size: int, count: Array) -> Array:
     """Draws random integers in [0, count), uint32 [B]; with a count of 0 they are 0.
 
         floor(count * w / 2^64),    w a word of 64 random bits
@@ -68,7 +69,7 @@ def _random_words(key: Array, count: int) -> Array:
         return jax.random.bits(key, (count,), jnp.uint32)
     half = -(-count // 2)
     first, second = jax.random.key_data(jax.random.split(key, half)).T
-    # Laid side by side as a sum of two paddings, which takes no operation of its own.
+    # The two halves, one behind the other, as a sum of two paddings.
     zero = np.uint32(0)
     first, second = (
         jax.lax.pad(words, zero, [(before, half - before, 0)])
@@ -77,7 +78,7 @@ def _random_words(key: Array, count: int) -> Array:
     return (first | second)[:count]
 
 
-def spread_order(count: int) -> np.ndarray:
+def make_spread_order(count: int) -> np.ndarray:
     """Orders 0 ... count - 1 so that the numbers in any run of them lie far apart.
 
     They are the ranks of the multiples of the golden ratio modulo 1, the sequence that leaves the
@@ -87,10 +88,10 @@ def spread_order(count: int) -> np.ndarray:
     return np.argsort(np.argsort(np.arange(count) * golden % 1.0))
 
 
-def within_slices(
+def place_in_slices(
     order: np.ndarray, slices: int, total: Array, coarse: Array, fine: Array
 ) -> tuple[Array, Array]:
-    """Returns a place in slice `order` of `slices`, and never in the next one.
+    """Places each draw in its slice of the total, and never in the next one.
 
     In whole numbers, with m 2^e for the width of a slice and 2^bits steps in each of them:
 
@@ -105,10 +106,13 @@ def within_slices(
       total: float32 [].
       coarse: random uint32 [B], whose upper bits pick a step.
       fine: random uint32 [B], which pick a place in the step.
+
+    Returns:
+      float32 [B] twice: the mass, and a small number to be added to it.
     """
     bits, powers = _step_bits(slices), (slices - 1).bit_length()
     (width,) = settle(exact_products.divide_up(total, slices))
-    mantissa, power = exact_products.mantissa_and_power(width)
+    mantissa, power = exact_products.split_float(width)
     step = jnp.asarray(order, jnp.uint32) << bits | coarse >> (32 - bits)
     high, low = exact_products.scale(step, fine, mantissa)
     # The last place of the total is this many powers of two above that of the products.
@@ -120,5 +124,5 @@ def within_slices(
 
 
 def _step_bits(slices: int) -> int:
-    """Returns how many bits number the steps of a slice: slices * 2^bits fits a float32."""
+    """Returns how many bits number the steps of a slice: about 2^22 in the total, 2 at least."""
     return max(1, 22 - (slices - 1).bit_length())

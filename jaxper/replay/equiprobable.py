@@ -3,8 +3,8 @@
     P(i) = 1 / N
 
 If every stored item is live, a draw is a random age. In a stream some starts are dead: a tree with
-leaves of 1 and 0 knows which. Arguments have been checked when they come here, and each function
-is jitted `inline`, as in `proportional`.
+leaves of 1 and 0 knows which. Arguments have been checked when they come here, states are constants
+under differentiation, and functions are jitted `inline` as in `proportional`.
 """
 
 from functools import partial
@@ -52,14 +52,14 @@ def init(view: View, item: Any, capacity: int, discount: Any) -> UniformState:
 
 @partial(jax.jit, inline=True, static_argnames="view")
 def add(state: UniformState, items: Any, mask: Array | None, *, view: View) -> UniformState:
-    """Stores items, arrays [B, ...]; mask is bool [B]."""
+    """Stores items that the view has checked, with the mask that it returned."""
     state, items = jax.lax.stop_gradient((state, items))
     capacity = state.storage.capacity
     storage, changes = view.write(state.storage, state.next_id, state.stored, items, mask)
     tree = state.tree
     if tree is not None:
         leaves = changes.live.astype(jnp.float32)
-        tree = core.write_blocks(tree, changes.slots, leaves, changes.runs)
+        tree = core.write_blocks(tree, changes.blocks, leaves, changes.runs)
         tree, _ = core.settle_after(tree)
     return state._replace(
         next_id=ring.advance(state.next_id, changes.added, capacity),
@@ -74,12 +74,13 @@ def sample(
     state: UniformState, key: Array, batch_size: int, axis_name: AxisName, *, view: View
 ) -> Sample:
     """Draws a batch; over shards with weights, as they may hold unequally many items."""
+    state = jax.lax.stop_gradient(state)
     key = own_key(key, axis_name)
     key, view_key = jax.random.split(key) if view.draws_randomly else (key, None)
     slots, ids = _draw(state, key, batch_size)
     ids = jnp.where(size(state) > 0, ids, ring.NO_ID)
     drawn = ids != ring.NO_ID
-    chances = jnp.where(drawn, 1 / _count_draws(state, axis_name), 0)
+    chances = jnp.where(drawn, 1 / _invert_probability(state, axis_name), 0)
     weights = jnp.where(drawn, jnp.float32(_share_of_items(state, axis_name)), 0)
     items = view.read(state.storage, slots, key=view_key, discount=state.discount)
     return Sample(items, ids, chances, weights)
@@ -89,7 +90,7 @@ def _draw(state: UniformState, key: Array, batch_size: int) -> tuple[Array, Arra
     """Draws live slots, int32 [B], and the ids in them, uint32 [B]."""
     capacity = state.storage.capacity
     if state.tree is None:
-        age = draw_points.random_below(key, batch_size, state.stored)
+        age = draw_points.draw_below(key, batch_size, state.stored)
         ids = ring.id_of_age(compute_once(age, after=state.next_id), state.next_id, capacity)
         return ring.slot_of(ids, capacity), ids
     mass, fine = draw_points.draw(key, batch_size, core.total(state.tree), "iid")
@@ -109,11 +110,11 @@ def probabilities(state: UniformState, ids: Array, axis_name: AxisName) -> Array
     live = ring.is_stored(ids, state.next_id, state.stored, capacity)
     if state.tree is not None:
         live &= core.read(state.tree, ring.slot_of(ids, capacity)) > 0
-    return live.astype(jnp.float32) / _count_draws(state, axis_name)
+    return live.astype(jnp.float32) / _invert_probability(state, axis_name)
 
 
-def _count_draws(state: UniformState, axis_name: AxisName) -> Array:
-    """Returns how many equal chances there are over all shards, float32 []."""
+def _invert_probability(state: UniformState, axis_name: AxisName) -> Array:
+    """Returns 1 / P(i): the live items of this shard, at least 1, times the shards; float32 []."""
     return jnp.maximum(size(state), 1).astype(jnp.float32) * shard_count(axis_name)
 
 

@@ -8,7 +8,7 @@ from jaxper.replay.shards import AxisName, min_over_shards
 
 
 def importance_weights(probabilities: ArrayLike, size: ArrayLike, beta: ArrayLike) -> Array:
-    """Computes importance-sampling weights, not normalised.
+    """Computes importance-sampling weights, not normalized.
 
         w_i = (N P(i))^-beta,    and 0 if P(i) is 0
 
@@ -33,7 +33,7 @@ def importance_weights(probabilities: ArrayLike, size: ArrayLike, beta: ArrayLik
     return jnp.where(drawable, ratio ** -jnp.asarray(beta, jnp.float32), 0)
 
 
-def normalise_weights(
+def normalize_weights(
     leaves: Array, smallest: Array, total: Array, beta: ArrayLike, axis_name: AxisName
 ) -> Array:
     """Computes importance-sampling weights, divided by the weight of the leaf `smallest`.
@@ -41,7 +41,8 @@ def normalise_weights(
         w_i = exp(beta (log smallest - log leaf_i)),    and 0 if leaf_i is 0
 
     N and the total cancel, and as a difference of logarithms no quotient under- or overflows. Over
-    shards the totals differ, and the smallest is that of the smallest leaf / total of its shard.
+    shards the totals differ: the smallest is then the leaf of the least probable draw of any shard,
+    scaled to this shard's total.
 
     Args:
       leaves: float32 [B], the leaves that were drawn.

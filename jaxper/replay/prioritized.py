@@ -10,7 +10,8 @@ from jax.typing import ArrayLike
 from jaxper.checks import require
 from jaxper.replay import proportional
 from jaxper.replay.draw_points import Strategy
-from jaxper.replay.proportional import Normalize, PrioritizedState
+from jaxper.replay.prioritized_state import PrioritizedState
+from jaxper.replay.proportional import Normalize
 from jaxper.replay.sample import ItemsT, Sample
 from jaxper.replay.shards import AxisName, count_over_shards
 from jaxper.replay.shell import ReplayShell
@@ -35,7 +36,8 @@ class PrioritizedReplay(ReplayShell[ItemsT]):
       alpha: how strongly priorities count: 0 draws uniformly, 1 in proportion.
       epsilon: added to each priority, so that an item of priority 0 can still be drawn.
       strategy: `"stratified"` draws once from each of batch_size equal slices of the total,
-        in an order that spreads any part of a batch; `"iid"` draws independently.
+        in an order in which any part of the batch covers the whole total; `"iid"` draws
+        independently.
       normalize: what the weights are divided by: the largest weight in the `"batch"`, the largest
         of any live item in the `"buffer"`, or nothing (`"none"`).
       view: says what is stored and what a draw returns.
@@ -86,9 +88,8 @@ class PrioritizedReplay(ReplayShell[ItemsT]):
         Args:
           item: arrays or `jax.ShapeDtypeStruct`s of one item, without a batch axis; for a stream
             a `TimeStep` of one environment.
-          alpha: replaces the configured one; an array, so `vmap` can sweep it.
-          discount: for `view=Transitions(...)`: replaces the configured one; an array, so
-            that `vmap` can sweep it.
+          alpha: replaces the configured alpha; may be traced, so that `vmap` can sweep it.
+          discount: replaces the configured discount of `view=Transitions(...)`; may be traced.
 
         Raises:
           ValueError: the item has no array or does not suit the view, alpha or discount is out of
@@ -100,7 +101,7 @@ class PrioritizedReplay(ReplayShell[ItemsT]):
         ([0.0, 1.0, 2.0], (3,))
         """
         alpha = self.alpha if alpha is None else alpha
-        alpha = require.traceable("alpha", alpha, require.not_negative)
+        alpha = require.scalar_copy("alpha", alpha, require.not_negative)
         discount = self.view.init_discount(discount)
         return proportional.init(
             self.view, item, self.capacity, alpha, discount, minimum=self.keeps_minimum
@@ -121,8 +122,8 @@ class PrioritizedReplay(ReplayShell[ItemsT]):
           items: one pytree with arrays [B, ...], B at most the capacity; for a stream a
             `TimeStep` with arrays [T, num_envs, ...].
           priorities: [B], finite and at least 0; without them, and in place of one that is not
-            such a number (counted in `rejected`), an item gets `max_priority`. A stream takes none:
-            what can be drawn from now on gets `max_priority`.
+            such a number (counted in `rejected`), an item gets `max_priority`, at least 1. A stream
+            takes none: each new start gets that.
           mask: bool [B]; rows that are False are not stored. For a stream bool [T, num_envs]: rows
             that are False are stored, but no draw starts there.
 
@@ -165,12 +166,12 @@ class PrioritizedReplay(ReplayShell[ItemsT]):
             the largest weight are those over all shards.
 
         Returns:
-          A `Sample`; of an empty replay one whose probabilities and weights are 0.
+          A `Sample`. If the replay is empty, its probabilities and weights are 0.
 
         Raises:
-          ValueError: `key` is not one key, `batch_size` is below 1, beta is no scalar, there is no
-            axis `axis_name`, or the weights are normalised over the buffer of a state that was not
-            made for it.
+          ValueError: `key` is not one key, `batch_size` is below 1, beta is not a number from 0 to
+            1, there is no axis `axis_name`, or the weights are divided by the largest of a buffer
+            whose state keeps no smallest leaf.
 
         >>> replay = PrioritizedReplay(4)
         >>> shards = jax.vmap(lambda items: replay.add(replay.init(items[0]), items))(
@@ -206,15 +207,15 @@ class PrioritizedReplay(ReplayShell[ItemsT]):
         *,
         mask: ArrayLike | None = None,
     ) -> PrioritizedState:
-        """Sets the priorities of items; if an id stands twice, the last valid row counts.
+        """Sets the priorities of items; if an id occurs twice, the last valid row counts.
 
         Args:
           state: the state the ids were drawn from, or a later one.
           ids: uint32 or int32 [B]. One whose item was overwritten or retired since it was drawn,
             or that never was one, is ignored and counted in `stale`.
           priorities: real [B], usually |TD error|. One that is NaN, infinite or negative is
-            ignored and counted in `rejected`. If epsilon is 0, a priority of 0 retires an item for
-            good.
+            ignored and counted in `rejected`. If epsilon is 0 and alpha is above 0, a priority of 0
+            retires the item: it cannot be drawn or updated any more.
           mask: bool [B]; rows that are False do nothing and are not counted.
 
         Raises:
@@ -237,9 +238,16 @@ class PrioritizedReplay(ReplayShell[ItemsT]):
     ) -> PrioritizedState:
         """Sets every live item and `max_priority` to one value. Writes the whole tree.
 
-        New items get at least 1 also after a reset to less. Where epsilon is 0 and alpha is not, a
-        priority of 0 retires all that is stored. One that is NaN, infinite or negative changes
-        nothing and is counted in `rejected`.
+        New items get at least 1 also after a reset to less. If epsilon is 0 and alpha is above 0, a
+        priority of 0 retires every item.
+
+        Args:
+          state: the state to reset.
+          priority: one number. If it is NaN, infinite or negative, nothing changes, and it is
+            counted in `rejected`.
+
+        Raises:
+          ValueError: the priority is not one real number.
         """
         self._check(state)
         priority = require.scalar("priority", priority)
@@ -253,7 +261,7 @@ class PrioritizedReplay(ReplayShell[ItemsT]):
     def probabilities(
         self, state: PrioritizedState, ids: ArrayLike, *, axis_name: AxisName = None
     ) -> Array:
-        """P(i) of these ids now, float32 [B]; 0 if the item is gone or not live.
+        """Computes P(i) of these ids now, float32 [B]; 0 if the item is gone or not live.
 
         The ids are this shard's own; for `axis_name` see `sample`.
         """

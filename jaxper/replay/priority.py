@@ -23,7 +23,7 @@ def is_priority(priority: Array) -> Array:
     return (word <= _LARGEST_FLOAT) | (word == _MINUS_ZERO)
 
 
-def leaf_of(priority: Array, alpha: Array, epsilon: float, capacity: int) -> Array:
+def compute_leaf(priority: Array, alpha: Array, epsilon: float, capacity: int) -> Array:
     """Computes the leaf of each priority.
 
         leaf = clip((priority + epsilon)^alpha, 2^-100, 2^126 / capacity)
@@ -31,7 +31,7 @@ def leaf_of(priority: Array, alpha: Array, epsilon: float, capacity: int) -> Arr
     and 0, not drawable, for priority 0 if epsilon is 0 and alpha is above 0.
 
     Args:
-      priority: float32 [B], finite and at least 0.
+      priority: float32 of any shape, finite and at least 0.
       alpha: float32 []; 0 makes all leaves equal, 1 makes them proportional to the priority.
       epsilon: keeps an item of priority 0 drawable.
       capacity: number of leaves, which bounds each so that the total stays finite.

@@ -1,17 +1,17 @@
-"""Proportional prioritization: the state of a `PrioritizedReplay` and the functions of it.
+"""Proportional prioritization: the functions behind the methods of `PrioritizedReplay`.
 
     P(i) = leaf_i / sum_k leaf_k,    leaf_i = (priority_i + epsilon)^alpha
 
 Arguments have been checked when they come here. States, and what is written to them, are constants
-under differentiation; otherwise JAX would carry tangents through every level of the tree. Each
-function is jitted `inline`: called from Python it is one program, and inside another one it leaves
-no nested call.
+under differentiation; otherwise JAX would carry tangents through every level of the tree. The
+functions that compute on a batch are jitted `inline`: called from Python each is one program, and
+inside another one it leaves no nested call.
 
 Source: Schaul et al. 2016, section 3.
 """
 
-from functools import partial, reduce
-from typing import Any, Literal, NamedTuple
+from functools import partial
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -20,13 +20,13 @@ from jax.typing import ArrayLike
 
 from jaxper.lowering.checkify_report import report
 from jaxper.lowering.once import compute_once
-from jaxper.lowering.order import delay, settle, settle_counts
+from jaxper.lowering.order import delay, settle, settle_scalars
 from jaxper.lowering.scatter import DROPPED
 from jaxper.replay import draw_points, stats
-from jaxper.replay.counters import saturating_add
 from jaxper.replay.draw_points import Strategy
-from jaxper.replay.importance import importance_weights, normalise_weights
-from jaxper.replay.priority import is_priority, leaf_of
+from jaxper.replay.importance import importance_weights, normalize_weights
+from jaxper.replay.prioritized_state import PrioritizedState, saturating_add
+from jaxper.replay.priority import compute_leaf, is_priority
 from jaxper.replay.sample import Sample
 from jaxper.replay.shards import AxisName, own_key, shard_count, sum_over_shards
 from jaxper.replay.stats import Stats
@@ -41,32 +41,6 @@ Normalize = Literal["batch", "buffer", "none"]
 _BAD_PRIORITY = (
     "a priority is NaN, infinite or negative; pass magnitudes, such as jnp.abs(td_error)"
 )
-
-
-class PrioritizedState(NamedTuple):
-    """The state of a `PrioritizedReplay`: a pytree of arrays."""
-
-    next_id: Array  # uint32 [], id of the next item
-    max_priority: Array  # float32 [], the largest priority seen; a new item gets it, at least 1
-    alpha: Array  # float32 [], exponent of the leaves written from now on
-    rejected: Array  # uint32 [], rows ignored for a NaN, infinite or negative priority; saturates
-    stale: Array  # uint32 [], rows ignored because the id was gone or not live; saturates
-    discount: Any  # float32 [], of the steps folded into a transition; () under another view
-    stored: Array  # int32 [], slots that hold an item
-    tree: SumTree  # one leaf per slot
-    storage: Any  # the items as the view keeps them: `Records`, or a `Stream`
-
-    def merge_counters(self, part: Array) -> "PrioritizedState":
-        """Returns the first of several states, arrays [k, ...], with what was counted in all.
-
-        If it is split into parts, part 0 keeps the counters, so that their sums stay the same.
-        """
-        first = jax.tree.map(lambda array: array[0], self)
-        return first._replace(
-            max_priority=jnp.max(self.max_priority),
-            rejected=jnp.where(part == 0, reduce(saturating_add, self.rejected), 0),
-            stale=jnp.where(part == 0, reduce(saturating_add, self.stale), 0),
-        )
 
 
 def init(
@@ -96,7 +70,7 @@ def add(
     view: View,
     epsilon: float,
 ) -> PrioritizedState:
-    """Stores items, arrays [B, ...], with priorities, float32 [B] or None; mask is bool [B]."""
+    """Stores items that the view has checked, with the priorities and the mask that it returned."""
     state, items, priorities = jax.lax.stop_gradient((state, items, priorities))
     capacity = state.tree.capacity
     storage, changes = view.write(state.storage, state.next_id, state.stored, items, mask)
@@ -105,20 +79,21 @@ def add(
     if priorities is None:
         priorities = default
     else:
-        stored = changes.slots != DROPPED
-        priorities = compute_once(priorities, after=changes.slots)
+        # Only items come with priorities, and each of their blocks is one slot.
+        kept = changes.blocks != DROPPED
+        priorities = compute_once(priorities, after=changes.blocks)
         good = is_priority(priorities)
-        bad = report(stored & ~good, _BAD_PRIORITY)
+        bad = report(kept & ~good, _BAD_PRIORITY)
         state = state._replace(
-            max_priority=jnp.max(priorities, initial=state.max_priority, where=stored & good),
+            max_priority=jnp.max(priorities, initial=state.max_priority, where=kept & good),
             rejected=saturating_add(state.rejected, jnp.sum(bad, dtype=jnp.uint32)),
         )
         priorities = jnp.where(good, priorities, default)
-    leaves = leaf_of(priorities, state.alpha, epsilon, capacity)
+    leaves = compute_leaf(priorities, state.alpha, epsilon, capacity)
     leaves = jnp.where(changes.live, leaves[..., None], 0)
     next_id = ring.advance(state.next_id, changes.added, capacity)
     fill = ring.grow_fill(state.stored, changes.added, capacity)
-    tree = core.write_blocks(state.tree, changes.slots, leaves, changes.runs)
+    tree = core.write_blocks(state.tree, changes.blocks, leaves, changes.runs)
     tree, (next_id, fill) = core.settle_after(tree, next_id, fill)
     return state._replace(next_id=next_id, stored=fill, tree=tree, storage=storage)
 
@@ -140,7 +115,7 @@ def sample(
     normalize: Normalize,
 ) -> Sample:
     """Draws a batch, with weights."""
-    # Some paths move floats as integers, which would drop part of a gradient: stop all of it.
+    # All or nothing: where floats are read as integers a part of the gradient would be lost.
     state = jax.lax.stop_gradient(state)
     key, total = own_key(key, axis_name), core.total(state.tree)
     key, view_key = jax.random.split(key) if view.draws_randomly else (key, None)
@@ -176,8 +151,8 @@ def update(
     live = _current_leaves(state, ids) > 0
     valid = wanted & good & live
     slots = jnp.where(valid, ring.slot_of(ids, capacity).astype(jnp.uint32), DROPPED)
-    leaves = leaf_of(priorities, state.alpha, epsilon, capacity)
-    numbers = settle_counts(
+    leaves = compute_leaf(priorities, state.alpha, epsilon, capacity)
+    numbers = settle_scalars(
         ids.size,
         # The next id is among them, so that an add that follows comes after the draw.
         state.next_id,
@@ -185,7 +160,7 @@ def update(
         saturating_add(state.rejected, jnp.sum(bad, dtype=jnp.uint32)),
         saturating_add(state.stale, jnp.sum(wanted & good & ~live, dtype=jnp.uint32)),
     )
-    tree = core.update_live(state.tree, slots, leaves, positive=epsilon > 0)
+    tree = core.overwrite_live(state.tree, slots, leaves, positive=epsilon > 0)
     tree, (next_id, max_priority, rejected, stale) = core.settle_after(tree, *numbers)
     return state._replace(
         next_id=next_id, max_priority=max_priority, rejected=rejected, stale=stale, tree=tree
@@ -195,9 +170,10 @@ def update(
 @partial(jax.jit, inline=True, static_argnames="epsilon")
 def reset(state: PrioritizedState, priority: Array, *, epsilon: float) -> PrioritizedState:
     """Sets one priority, float32 [], for all live slots."""
+    state, priority = jax.lax.stop_gradient((state, priority))
     good = is_priority(priority)
     bad = report(~good, _BAD_PRIORITY)
-    leaf = leaf_of(priority, state.alpha, epsilon, state.tree.capacity)
+    leaf = compute_leaf(priority, state.alpha, epsilon, state.tree.capacity)
     leaves = jnp.where(good & (state.tree.leaves > 0), leaf, state.tree.leaves)
     return state._replace(
         max_priority=jnp.where(good, priority, state.max_priority),
@@ -226,9 +202,9 @@ def describe(state: PrioritizedState) -> Stats:
 def _current_leaves(state: PrioritizedState, ids: Array) -> Array:
     """Reads the leaf of each id; 0 if its item is gone."""
     capacity = state.tree.capacity
-    stored = ring.is_stored(ids, state.next_id, state.stored, capacity)
+    there = ring.is_stored(ids, state.next_id, state.stored, capacity)
     leaves = core.read(state.tree, ring.slot_of(ids, capacity))
-    return jnp.where(stored, leaves, 0)
+    return jnp.where(there, leaves, 0)
 
 
 def _draw_slots(
@@ -259,4 +235,4 @@ def _weigh(
     """Computes the importance-sampling weights of the leaves that were drawn."""
     if normalize == "none":
         return importance_weights(chances, sum_over_shards(tree.live, axis_name), beta)
-    return normalise_weights(leaves, smallest, core.total(tree), beta, axis_name)
+    return normalize_weights(leaves, smallest, core.total(tree), beta, axis_name)

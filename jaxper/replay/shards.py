@@ -1,6 +1,6 @@
 """Sums and minima over shards, one replay each along a named axis.
 
-It is an axis of `shard_map`, `pmap` or `vmap(axis_name=...)`. Without one, None, there is one
+The axis is one of `shard_map`, `pmap` or `vmap(axis_name=...)`. Without one, None, there is one
 shard. Only scalars pass along it.
 """
 

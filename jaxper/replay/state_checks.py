@@ -15,7 +15,7 @@ def check_kind(kind: type, state: Any) -> None:
 
 
 def check_state(kind: type, replay: Replay, state: Any) -> None:
-    """Refuses a state of another kind of replay, of many, of another capacity or view."""
+    """Refuses a state of another kind of replay, of several, of another capacity or view."""
     check_kind(kind, state)
     if state.next_id.ndim:
         raise ValueError(
@@ -34,9 +34,9 @@ def check_state(kind: type, replay: Replay, state: Any) -> None:
 
 
 def check_minimum(normalize: str, state: Any) -> None:
-    """Refuses a state without the smallest leaf if weights are normalised by it."""
+    """Refuses a state without the smallest leaf if weights are normalized by it."""
     if normalize == "buffer" and state.tree.minima is None:
         raise ValueError(
-            'the state was made by a replay of another normalize; of normalize="buffer" make one '
-            "with init, or save the state and restore it with this replay"
+            'this replay has normalize="buffer", and the state keeps no smallest leaf; make one '
+            "with init, or save this one and restore it with this replay"
         )

@@ -25,9 +25,9 @@ class Stats(NamedTuple):
     mean: Array  # float32 [], total / size
     smallest: Array  # float32 [], smallest live leaf
     largest: Array  # float32 [], largest leaf
-    effective_sample_size: Array  # float32 [], in [1, size]
-    max_priority: Array  # float32 [], the largest seen, which a new item gets
-    rejected: Array  # uint32 [], rows ignored for a NaN, infinite or negative priority
+    effective_sample_size: Array  # float32 [], in [1, size], or 0
+    max_priority: Array  # float32 [], largest since the last reset; a new item gets it, at least 1
+    rejected: Array  # uint32 [], priorities that were NaN, infinite or negative
     stale: Array  # uint32 [], rows ignored because the id was gone or not live
 
 

@@ -27,7 +27,7 @@ class UniformReplay(ReplayShell[ItemsT]):
         P(i) = 1 / N
 
     It takes the methods and arguments of `PrioritizedReplay`, so that an agent swaps one for the
-    other. It ignores `alpha`, `beta` and `priorities`.
+    other. It ignores `alpha` and `beta`, and the `priorities` of items.
 
     Args:
       capacity: number of items kept; the oldest is overwritten.
@@ -72,7 +72,8 @@ class UniformReplay(ReplayShell[ItemsT]):
           discount: for `view=Transitions(...)`: replaces the configured one.
 
         Raises:
-          ValueError: the item has no array or does not suit the view.
+          ValueError: the item has no array or does not suit the view, or discount is out of its
+            range.
         """
         discount = self.view.init_discount(discount)
         return equiprobable.init(self.view, item, self.capacity, discount)
@@ -160,7 +161,7 @@ class UniformReplay(ReplayShell[ItemsT]):
     def probabilities(
         self, state: UniformState, ids: ArrayLike, *, axis_name: AxisName = None
     ) -> Array:
-        """1 / N, float32 [B]; 0 if the item is gone or not live.
+        """Computes P(i) of these ids now, 1 / N, float32 [B]; 0 if the item is gone or not live.
 
         The ids are this shard's own; for `axis_name` see `sample`.
         """

@@ -39,7 +39,8 @@ def _to_array(path: Any, value: Any) -> Array:
 def to_saved(tree: Any) -> dict[str, Array | np.ndarray]:
     """Converts a pytree to the arrays that are saved, each under its path."""
     return {
-        name: _process_local(_unwrap_key(array)) for name, array in state_spec.named(tree).items()
+        name: _process_local(_unwrap_key(array))
+        for name, array in state_spec.arrays_by_path(tree).items()
     }
 
 
@@ -55,7 +56,7 @@ def read_extra(place: store.Place, like: Any, mesh: Mesh | None) -> Any:
     Returns:
       The pytree, each array on the devices of the one in `like`.
     """
-    wanted = state_spec.named(like)
+    wanted = state_spec.arrays_by_path(like)
     specs = {name: _saved_spec(array, mesh) for name, array in wanted.items()}
     found = store.read_arrays(place, "extra", specs)
     arrays = [_restore_keys(found[name], array) for name, array in wanted.items()]
@@ -76,7 +77,7 @@ def _target_sharding(array: Any, mesh: Mesh | None) -> Sharding:
 
 
 def _process_local(array: Array) -> Array | np.ndarray:
-    """Returns the array, or, with several processes, the copy of this one as a NumPy array."""
+    """Returns an array; if there are several processes and this one holds all of it, as NumPy."""
     own = jax.process_count() > 1 and array.is_fully_addressable
     return np.asarray(array) if own else array
 

@@ -43,6 +43,8 @@ def check_replay(
 ) -> None:
     """Refuses to restore under another replay or item; the error names each difference.
 
+    Fields that only one of the two replays has are not compared.
+
     Args:
       directory: the directory of the checkpoint, for the error.
       manifest: the saved manifest.
@@ -53,10 +55,10 @@ def check_replay(
     free = (*FREE, "capacity") if any_capacity else FREE
     saved, given = manifest["replay"], _config_fields(replay)
     common = [name for name in saved if name in given and name not in free]
-    differences = state_spec.differences(
+    differences = state_spec.list_differences(
         "", {name: saved[name] for name in common}, {name: given[name] for name in common}
     )
-    differences += state_spec.differences(
+    differences += state_spec.list_differences(
         "item", manifest["item"], state_spec.describe(items.item_spec(item))
     )
     hint = ""
@@ -73,13 +75,15 @@ def check_replay(
 def check_state(directory: Any, manifest: dict[str, Any], expected: Any) -> None:
     """Refuses a state whose arrays have other names, dtypes or shapes than those of `expected`."""
     _refuse_differences(
-        directory, state_spec.differences("state", manifest["state"], _array_specs(expected))
+        directory, state_spec.list_differences("state", manifest["state"], _array_specs(expected))
     )
 
 
 def _array_specs(state: Any) -> dict[str, list[Any]]:
-    """The dtype and shape of each array of a state under its name, in types that JSON has."""
-    return {name: [str(x.dtype), list(x.shape)] for name, x in state_spec.named(state).items()}
+    """Returns dtype and shape of each array of a state under its name, in types that JSON has."""
+    return {
+        name: [str(x.dtype), list(x.shape)] for name, x in state_spec.arrays_by_path(state).items()
+    }
 
 
 def check_extra(directory: Any, manifest: dict[str, Any], extra: Any) -> None:
@@ -89,7 +93,8 @@ def check_extra(directory: Any, manifest: dict[str, Any], extra: Any) -> None:
     if manifest["extra"] is None:
         raise ValueError(f"{directory} was saved without extra; leave it out")
     _refuse_differences(
-        directory, state_spec.differences("extra", manifest["extra"], state_spec.describe(extra))
+        directory,
+        state_spec.list_differences("extra", manifest["extra"], state_spec.describe(extra)),
     )
 
 
@@ -100,7 +105,7 @@ def restore_replay(manifest: dict[str, Any], replay: Replay) -> Replay:
 
 
 def _config_fields(config: Any) -> dict[str, Any]:
-    """The class and fields of a configuration; fields of its view are named `view.field`."""
+    """Returns class and fields of a configuration; fields of its view are named `view.field`."""
     fields: dict[str, Any] = {"class": type(config).__name__}
     for field in dataclasses.fields(config):
         value = getattr(config, field.name)
@@ -115,4 +120,4 @@ def _config_fields(config: Any) -> dict[str, Any]:
 def _refuse_differences(directory: Any, differences: list[str], hint: str = "") -> None:
     if differences:
         lines = "\n  ".join(differences)
-        raise ValueError(f"{directory} holds something else:\n  {lines}{hint}")
+        raise ValueError(f"{directory} was saved with other settings or shapes:\n  {lines}{hint}")

@@ -85,7 +85,7 @@ def plan_layout(mesh: Mesh, axis_name: str, leading: tuple[int, ...]) -> Layout:
     if max(saved, shards) % min(saved, shards):
         raise ValueError(
             f"{saved} shards were saved and the mesh has {shards} devices along {axis_name!r}: "
-            f"one number must divide the other"
+            f"one number must divide the other; restore onto a mesh of another size, or without one"
         )
     return Layout(mesh, axis_name, saved, shards)
 
@@ -95,7 +95,8 @@ def redistribute(layout: Layout, old: Replay, new: Replay, states: State) -> tup
 
     Args:
       layout: the mesh, and the numbers of shards.
-      old: the replay of the saved shards; only its capacity may differ from that of `new`.
+      old: the replay of the saved shards, with the view of `new`; capacity and normalize may
+        differ.
       new: the replay of the restored shards.
       states: the saved state, arrays [saved, ...] with `layout.read_sharding`.
 
@@ -109,7 +110,7 @@ def redistribute(layout: Layout, old: Replay, new: Replay, states: State) -> tup
     def build_shard(states: State) -> State:
         part = jax.lax.axis_index(PART_AXIS)
         state = reshard.reshard(old, new, states, part, parts)
-        return jax.tree.map(lambda leaf: leaf[None], state)
+        return jax.tree.map(lambda array: array[None], state)
 
     out = PartitionSpec((layout.axis_name, PART_AXIS))
     on_all = jax.shard_map(

@@ -131,7 +131,7 @@ def default_sharding() -> Sharding:
 
 
 def nbytes(path: epath.Path) -> int:
-    """The size on disk of a folder or file, in bytes."""
+    """Returns the size on disk of a folder or file, in bytes."""
     return sum(map(nbytes, path.iterdir())) if path.is_dir() else path.stat().length
 
 
@@ -142,7 +142,7 @@ def _open_manager(directory: epath.Path, create: bool) -> ocp.CheckpointManager:
 
 def _drop_empty(tree: dict[str, Any]) -> dict[str, Any]:
     """Returns the arrays that have elements: Orbax cannot save the others."""
-    return {name: leaf for name, leaf in tree.items() if leaf.size}
+    return {name: array for name, array in tree.items() if array.size}
 
 
 def _empty_array(spec: jax.ShapeDtypeStruct) -> Any:

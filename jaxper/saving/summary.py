@@ -20,10 +20,10 @@ def make_table(place: store.Place) -> str:
     parts = [
         {"checkpoint": place.folder, "on disk": _format_size(store.nbytes(place.folder))},
         saved["replay"] | _shard_axes(saved),
-        {f"item{path}": leaf for path, leaf in saved["item"].items()},
+        {f"item{path}": spec for path, spec in saved["item"].items()},
         _summarize_fill(arrays, saved["replay"]["capacity"]),
         _summarize_priorities(arrays, saved["replay"].get("epsilon", 0.0)),
-        {f"extra{path}": leaf for path, leaf in (saved["extra"] or {}).items()},
+        {f"extra{path}": spec for path, spec in (saved["extra"] or {}).items()},
     ]
     return "\n\n".join(_format_lines(part) for part in parts if part)
 
@@ -43,7 +43,7 @@ def _shard_axes(saved: dict[str, Any]) -> dict[str, Any]:
 
 
 def _summarize_fill(arrays: dict[str, np.ndarray], capacity: int) -> dict[str, Any]:
-    """The fill and the scalars of a state, over all its replays."""
+    """Collects the fill and the scalars of a state, over all its replays."""
     fill = int(arrays["stored"].sum(dtype=np.int64))
     leaves = arrays.get("tree.leaves")
     scalars = {name: _format_range(arrays[name]) for name in SCALARS[1:] if name in arrays}
@@ -62,14 +62,14 @@ def _format_range(values: np.ndarray) -> str:
 
 
 def _summarize_priorities(arrays: dict[str, np.ndarray], epsilon: float) -> dict[str, Any]:
-    """Quantiles of the leaves above 0, and of their priorities: leaf^(1/alpha) - epsilon."""
+    """Computes quantiles of the leaves above 0 and of the priorities, leaf^(1/alpha) - epsilon."""
     if "alpha" not in arrays or not arrays["tree.leaves"].any():
         return {}
     leaves = arrays["tree.leaves"].astype(np.float64)
     alpha = np.broadcast_to(arrays["alpha"].astype(np.float64)[..., None, None], leaves.shape)
     leaves, alpha = leaves[leaves > 0], alpha[leaves > 0]
     columns = {"leaf": leaves}
-    # With alpha = 0 every leaf is 1, which says nothing about its priority.
+    # If any alpha is 0, its leaves are all 1 and say nothing about priorities: no column of these.
     if alpha.all():
         columns["priority"] = np.maximum(leaves ** (1 / alpha) - epsilon, 0)
     values = np.quantile(np.stack(list(columns.values())), QUANTILES, axis=1)

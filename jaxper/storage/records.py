@@ -3,9 +3,9 @@
 A draw then reads one place per item and an add writes one, whatever an item consists of. An array
 that is large, such as an image, is stored by itself.
 
-Whole items are read with all their words in one gather, and their images as words; the fields of a
-stream's steps are read one after the other, and its frames as they are. Both were measured:
-see "the reads of a stream" and "bytes of images for words" in `benchmarks/NOTES.md`.
+Whole items are read with all their words in one gather, and their images as words. The wanted small
+fields of a stream's step come in one gather too, its frames as they are. Both were measured: see
+"the reads of a stream" and "bytes of images for words" in `benchmarks/NOTES.md`.
 """
 
 import dataclasses
@@ -91,7 +91,7 @@ def fields(records: Records) -> Any:
 def write(records: Records, places: Array, items: Any) -> Records:
     """Writes items, arrays [B, ...], at `places` of the first axis, uint32 [B].
 
-    No place stands twice but `DROPPED`. In place under donation.
+    No place occurs twice but `DROPPED`. In place under donation.
     """
     new_words, new_large = _pack(records, items)
     scatter = scatter_rows if _is_grid(records) else scatter_rows_as_words

@@ -2,7 +2,8 @@
 
 An id is an item's insertion number modulo M, the largest multiple of the capacity below 2^32. It
 counts on when the ring wraps, which tells an id that outlived its item from the one that took its
-slot. All arithmetic is uint32 and never leaves [0, 2^32) on the way.
+slot. Ids and slots are uint32, and so is their arithmetic: what wraps on the way comes back into
+range, or is not selected.
 """
 
 from typing import NamedTuple
@@ -28,13 +29,13 @@ class Changes(NamedTuple):
     """The slots that an add changed, in blocks of neighbours."""
 
     added: Array  # uint32 [], slots written
-    slots: Array  # uint32 [W], where each block begins, or `DROPPED` if nothing changes there
+    blocks: Array  # uint32 [W], the first slot of each block, or `DROPPED` if nothing changes there
     live: Array  # bool [W, block], whether each slot can be drawn now
     runs: tuple[Run, ...]  # runs that hold all the blocks
 
 
 def modulus(capacity: int) -> np.uint32:
-    """M: ids are in [0, M), and M is a multiple of `capacity`."""
+    """Returns M, the largest multiple of `capacity` below 2^32: ids are in [0, M)."""
     # A multiple that is 2^32 itself would not fit uint32.
     below = 2**32 - 1
     return np.uint32(below // capacity * capacity)
@@ -59,7 +60,7 @@ def id_of_age(age: Array, next_id: Array, capacity: int) -> Array:
 
 
 def id_in_slot(slot: Array, next_id: Array, capacity: int) -> Array:
-    """Returns the id of the item in each slot, uint32; in an empty slot the newest that could."""
+    """Returns the id of the item in each slot, uint32; in an empty slot the one of a lap before."""
     slot = slot.astype(jnp.uint32)
     write_position = next_id % np.uint32(capacity)
     age = write_position - 1 - slot

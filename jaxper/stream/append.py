@@ -21,6 +21,7 @@ from jaxper.lowering.trail import Trail
 from jaxper.storage import records
 from jaxper.storage.ring import Changes, Run
 from jaxper.stream import episode_flags
+from jaxper.stream.checks import check_is_step
 from jaxper.stream.stream import Stream, newest_row, rows_ahead, without_flags
 from jaxper.stream.stream_view import StreamView
 from jaxper.stream.timestep import TimeStep
@@ -39,11 +40,7 @@ def check(
             "add takes no priorities for a stream, whose new starts get max_priority; leave them "
             "out, and write update_priorities(state, sample.ids, priorities) once they were drawn"
         )
-    if not isinstance(steps, TimeStep):
-        raise ValueError(
-            f"a stream stores steps, got {type(steps).__name__}; write jaxper.TimeStep("
-            f"observation, action, reward, terminated, truncated) with arrays [T, num_envs, ...]"
-        )
+    check_is_step(steps, " with arrays [T, num_envs, ...]")
     flag = jax.ShapeDtypeStruct(stream.flags.shape, jnp.bool_)
     expected = records.batch_spec(stream.steps)._replace(terminated=flag, truncated=flag)
     rows = items.check_rows("steps", steps, expected, "T")
@@ -93,15 +90,15 @@ def _find_changes(
     its flags are 0 and it is no start. Once a row was overwritten, the `rows_before` oldest rows
     lack something that a draw would read.
     """
-    total, num_envs = stream.flags.shape
+    ring_rows, num_envs = stream.flags.shape
     newly = np.arange(added, dtype=np.int32)
-    oldest = np.arange(total - view.rows_before, total, dtype=np.int32)
+    oldest = np.arange(ring_rows - view.rows_before, ring_rows, dtype=np.int32)
     age = np.unique(np.concatenate([newly, newly + view.rows_after, oldest]))
-    age = age[age < total]
+    age = age[age < ring_rows]
     complete = (age >= view.rows_after) & (age < view.rows_after + added)
-    oldest = age >= total - view.rows_before
+    oldest = age >= ring_rows - view.rows_before
 
-    overwriting = fill // num_envs > total - added
+    overwriting = fill // num_envs > ring_rows - added
     rows = rows_ahead(stream, newest, -age)
     flags = Trail(rows).read(stream.flags, rows)
     written = (age < added) | complete | (oldest & overwriting)
@@ -109,7 +106,7 @@ def _find_changes(
     newest = delay(newest, until=jnp.sum(flags[:1, :1]).astype(jnp.float32))
     return Changes(
         added=jnp.uint32(added * num_envs),
-        slots=jnp.where(written, rows * np.uint32(num_envs), DROPPED),
+        blocks=jnp.where(written, rows * np.uint32(num_envs), DROPPED),
         live=view.can_start(flags) & live[:, None],
         runs=_find_runs(stream, newest, age),
     )

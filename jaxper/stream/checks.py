@@ -9,6 +9,15 @@ from jaxper.checks import items, require
 from jaxper.stream.timestep import TimeStep
 
 
+def check_is_step(step: Any, arrays: str = "") -> None:
+    """Refuses anything but a `TimeStep`; `arrays` says in the error of which arrays to make it."""
+    if not isinstance(step, TimeStep):
+        raise ValueError(
+            f"a stream stores steps, got {type(step).__name__}; write jaxper.TimeStep("
+            f"observation, action, reward, terminated, truncated){arrays}"
+        )
+
+
 def check_time_step(item: Any) -> TimeStep:
     """Checks one step of one environment, and returns the shape and dtype of each of its arrays.
 
@@ -16,11 +25,7 @@ def check_time_step(item: Any) -> TimeStep:
       ValueError: it is no `TimeStep`, a flag is not one bool, the reward is not one real array, or
         something in it cannot be stored.
     """
-    if not isinstance(item, TimeStep):
-        raise ValueError(
-            f"a stream stores steps, got {type(item).__name__}; write "
-            f"jaxper.TimeStep(observation, action, reward, terminated, truncated)"
-        )
+    check_is_step(item)
     spec = items.item_spec(item)
     for name in ("terminated", "truncated"):
         flag = getattr(spec, name)
@@ -31,7 +36,9 @@ def check_time_step(item: Any) -> TimeStep:
             )
     reward = spec.reward
     if not _is_array(reward) or not require.is_real(reward.dtype):
-        raise ValueError(f"reward must be one array of a real dtype, got {reward}")
+        raise ValueError(
+            f"reward must be one array of a real dtype, got {reward}; write jnp.float32(0)"
+        )
     return spec
 
 

@@ -11,7 +11,7 @@ from jaxper.stream.stream import Stream, newest_row
 def cut(state: Any) -> Any:
     """Breaks the stream after its newest row, which the next one then does not continue.
 
-    For when the environments were reset by hand, or when a run resumes with fresh ones. The newest
+    Call it after environments were reset by hand, or when a run resumes with fresh ones. The newest
     step of each environment becomes a cut step (truncated, with no next observation), whatever
     `autoreset` is, unless it terminated or is an ignored row. The next row begins an episode.
 
@@ -33,7 +33,10 @@ def cut(state: Any) -> Any:
     """
     stream = getattr(state, "storage", None)
     if not isinstance(stream, Stream):
-        raise ValueError("only a stream can be cut: a replay with view=Transitions(...) or similar")
+        raise ValueError(
+            f"cut takes the state of a stream (view=Transitions(...) or Sequences(...)), "
+            f"got {type(state).__name__} without one"
+        )
     if state.next_id.ndim:
         raise ValueError(
             f"cut takes the state of one replay, got leading axes {state.next_id.shape}; "

@@ -12,12 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-# What the row after an end holds: the next episode's first observation, or the final observation.
+# The row after an end: the first observation of the next episode, or the final observation.
 Autoreset = Literal["same_step", "next_step"]
 
-# As given; never read of an ignored row.
+# As given. On an ignored row it means nothing.
 TERMINATED = np.uint8(1)
-# As given, or set by a break of the stream; never read of an ignored row.
+# As given, or set by a break of the stream. On an ignored row it means nothing.
 TRUNCATED = np.uint8(2)
 IGNORED = np.uint8(4)
 CUT = np.uint8(8)
@@ -39,7 +39,7 @@ def where(rows: Array, bit: np.uint8) -> Array:
     return jnp.where(rows, bit, np.uint8(0))
 
 
-def ended(flags: Array) -> Array:
+def is_end(flags: Array) -> Array:
     """Tells whether rows that are not ignored are the last of their episode, bool."""
     return any_set(flags, TERMINATED | TRUNCATED)
 
@@ -58,15 +58,15 @@ def from_ends(prior: Array, terminated: Array, truncated: Array, autoreset: Auto
     """
     flags = where(terminated, TERMINATED) | where(truncated, TRUNCATED)
     if autoreset == "same_step":
-        flags |= where(ended(flags), LAST) | where(truncated & ~terminated, CUT)
+        flags |= where(is_end(flags), LAST) | where(truncated & ~terminated, CUT)
     else:
-        after_end = ended(prior) & ~any_set(prior, LAST)
-        flags |= where(_ignored(after_end, terminated | truncated), IGNORED | LAST)
+        after_end = is_end(prior) & ~any_set(prior, LAST)
+        flags |= where(_find_ignored(after_end, terminated | truncated), IGNORED | LAST)
     before = jnp.concatenate([prior[None], flags])[:-1]
     return flags | where(any_set(before, LAST), FIRST)
 
 
-def _ignored(after_end: Array, flagged: Array) -> Array:
+def _find_ignored(after_end: Array, flagged: Array) -> Array:
     """Tells which rows are ignored, bool [T, num_envs].
 
     Row 0 is ignored if it comes `after_end`. A later row is ignored if the row before it is flagged

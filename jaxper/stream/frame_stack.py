@@ -24,8 +24,8 @@ def read_stacks(
     Args:
       steps: the stream.
       slots: int32 or uint32 [B].
-      since_first: int32 [B], rows since the episode's first; any larger value if that is `count`
-        or more.
+      since_first: int32 [B], rows since the first of the episode; any number from `count` on means
+        that it lies before the stack.
       count: frames in a stack; 1 adds no axis.
       axis: where the axis of frames goes in each observation.
       padding: fills in for frames from before the episode.

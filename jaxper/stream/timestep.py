@@ -8,10 +8,10 @@ from jax import Array
 class TimeStep(NamedTuple):
     """One step: the observation acted on, the action, and the reward and end that followed it.
 
-    Set `terminated` only if a reset follows. A step with both flags set counts as terminated.
-    `extras` hold anything else that belongs to the step, such as the recurrent state before it or
-    the log-probability of its action. `init` takes one step of one environment, without the axes
-    T (of steps) and num_envs.
+    Set `terminated` or `truncated` only if a reset follows this step. A step with both flags set
+    counts as terminated. `extras` hold anything else that belongs to the step, such as the
+    recurrent state before it or the log-probability of its action. `init` takes one step of one
+    environment, without the axes T (of steps) and num_envs.
     """
 
     observation: Any  # a pytree, arrays [T, num_envs, ...]

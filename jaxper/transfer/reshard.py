@@ -1,4 +1,4 @@
-"""One replay's state from those of several, or its part of one that is split into several.
+"""The state of one replay joined from several, or one part of a replay that is split.
 
 Items are dealt out by age. A row of a stream holds one moment of all its environments, and the rows
 that a draw reads have to stay together: streams are put one after the other, or split into ranges
@@ -17,8 +17,8 @@ from jaxper.replay.types import Replay, State, StateT
 from jaxper.stream import episode_flags
 from jaxper.transfer.rows import (
     RowSources,
-    leaves_by_row,
-    row_of_age,
+    find_row,
+    read_leaves_by_row,
     take_storage,
     take_tree,
 )
@@ -40,7 +40,7 @@ def reshard(old: Replay, new: Replay, states: StateT, part: Array, parts: int) -
     mean nothing any more.
 
     Args:
-      old: the replay of the states; it differs in nothing but the capacity.
+      old: the replay of the states, with the view of `new`; capacity and normalize may differ.
       new: the replay of the result.
       states: arrays [k, ...].
       part: int32 [], which part.
@@ -81,14 +81,14 @@ def _find_live(old: Replay, states: State) -> Array:
     stored = _find_stored(old, states)
     if states.tree is None:
         return stored
-    leaves = leaves_by_row(states.tree, old.view)[..., 0]
+    leaves = read_leaves_by_row(states.tree, old.view)[..., 0]
     return stored & (jnp.take_along_axis(leaves, _old_rows(old, states), axis=1) > 0)
 
 
 def _old_rows(old: Replay, states: State) -> Array:
     """Returns the row of each age, uint32 [k, old rows]."""
     age = jnp.arange(old.capacity // old.view.slots_per_row, dtype=jnp.uint32)
-    return row_of_age(age[None], states.next_id[:, None], old.view, old.capacity)
+    return find_row(age[None], states.next_id[:, None], old.view, old.capacity)
 
 
 def _rank(rows: Array) -> Array:
@@ -179,7 +179,7 @@ def _cut_ends(view: View, state: StateT, sources: RowSources) -> StateT:
     assert state.tree is not None
     following = jnp.append(sources.ring, DROPPED)[1:]
     end = (sources.ring != following) & (sources.ring != DROPPED)
-    alive = leaves_by_row(jax.tree.map(lambda array: array[None], state.tree), view)[0] > 0
+    alive = read_leaves_by_row(jax.tree.map(lambda array: array[None], state.tree), view)[0] > 0
     pending = (sources.age < view.rows_after) & sources.keep_leaves
     flags = state.storage.flags
     flags = jnp.where(end[:, None], episode_flags.cut_after(flags), flags)

@@ -11,7 +11,7 @@ from jax import Array
 from jaxper.lowering.scatter import DROPPED
 from jaxper.replay.types import Replay, State, StateT
 from jaxper.storage import ring
-from jaxper.transfer.rows import RowSources, row_of_age, take_storage, take_tree
+from jaxper.transfer.rows import RowSources, find_row, take_storage, take_tree
 from jaxper.transfer.state_checks import check_whole
 
 
@@ -75,9 +75,9 @@ def _find_sources(old: Replay, new: Replay, state: State, next_id: Array) -> Row
     """Finds the old row of the age of each new row."""
     view, width = old.view, old.view.slots_per_row
     rows = new.capacity // width
-    age = row_of_age(jnp.arange(rows, dtype=jnp.uint32), next_id, view, new.capacity)
+    age = find_row(jnp.arange(rows, dtype=jnp.uint32), next_id, view, new.capacity)
     stored = age < (state.stored // width).astype(jnp.uint32)
-    row = row_of_age(age, state.next_id, view, old.capacity)
+    row = find_row(age, state.next_id, view, old.capacity)
     overwritten = state.stored > new.capacity
     return RowSources(
         ring=jnp.where(stored, np.uint32(0), DROPPED),

@@ -26,7 +26,7 @@ class RowSources(NamedTuple):
     keep_leaves: Array  # bool [rows], whether its leaves are kept; they are 0 otherwise
 
 
-def row_of_age(age: Array, next_id: Array, view: View, capacity: int) -> Array:
+def find_row(age: Array, next_id: Array, view: View, capacity: int) -> Array:
     """Returns the row added `age` rows before the newest, uint32; ages below capacity / width."""
     width = view.slots_per_row
     rows = np.uint32(capacity // width)
@@ -34,7 +34,7 @@ def row_of_age(age: Array, next_id: Array, view: View, capacity: int) -> Array:
     return jnp.where(row < rows, row, row - rows)
 
 
-def leaves_by_row(tree: SumTree, view: View) -> Array:
+def read_leaves_by_row(tree: SumTree, view: View) -> Array:
     """Returns the leaves of trees [k, ...] by row, float32 [k, rows, slots in a row]."""
     flat = tree.leaves.reshape(len(tree.leaves), -1)[:, : tree.capacity]
     return flat.reshape(len(flat), -1, view.slots_per_row)
@@ -52,7 +52,7 @@ def take_tree(replay: Replay, states: State, sources: RowSources) -> SumTree | N
     """
     if states.tree is None:
         return None
-    rows = take(leaves_by_row(states.tree, replay.view), sources)
+    rows = take(read_leaves_by_row(states.tree, replay.view), sources)
     rows = jnp.minimum(rows, LARGEST_TOTAL / replay.capacity)
     flat = jnp.where(sources.keep_leaves[:, None], rows, 0).ravel()
     empty = core.init(replay.capacity, minimum=replay.keeps_minimum)

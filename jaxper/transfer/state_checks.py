@@ -10,17 +10,20 @@ from jaxper.transfer import state_spec
 
 
 def check_whole(replay: Replay, state: State) -> None:
-    """Refuses an object that is no state of this replay, or one of another item. Traces `init`."""
+    """Refuses an object whose arrays are not those that this replay makes for its item.
+
+    It traces `init`.
+    """
     if not callable(getattr(replay, "init", None)):
         raise ValueError(
             f"replay must be what made the state, got {type(replay).__name__}; "
             f"give the replay before the state"
         )
     if not {"next_id", "stored", "tree", "storage"} <= set(getattr(state, "_fields", ())):
-        raise ValueError(f"state must be the replay's, got {type(state).__name__}")
+        raise ValueError(f"state must be one that replay.init returned, got {type(state).__name__}")
     replay.view.check_storage(state.storage)
     expected = state_spec.spec(replay, replay.view.item_spec(state.storage), state.next_id.shape)
-    lines = state_spec.differences(
+    lines = state_spec.list_differences(
         "state", state_spec.describe(state), state_spec.describe(expected), ("given", "expected")
     )
     if lines:

@@ -15,7 +15,7 @@ def spec(replay: Replay, item: Any, leading: tuple[int, ...]) -> Any:
     )
 
 
-def named(tree: Any) -> dict[str, Any]:
+def arrays_by_path(tree: Any) -> dict[str, Any]:
     """Returns the arrays of a pytree by their path."""
     arrays = jax.tree_util.tree_leaves_with_path(tree)
     return {jax.tree_util.keystr(path): array for path, array in arrays}
@@ -23,11 +23,11 @@ def named(tree: Any) -> dict[str, Any]:
 
 def describe(tree: Any) -> dict[str, str]:
     """Returns dtype and shape of each array of a pytree by its path."""
-    specs = named(jax.eval_shape(lambda arrays: arrays, tree))
+    specs = arrays_by_path(jax.eval_shape(lambda arrays: arrays, tree))
     return {path: f"{array.dtype}{list(array.shape)}" for path, array in specs.items()}
 
 
-def differences(
+def list_differences(
     name: str,
     one: dict[str, Any],
     other: dict[str, Any],

@@ -16,7 +16,7 @@ from jax.typing import ArrayLike
 
 from jaxper.lowering.once import compute_once
 from jaxper.lowering.order import delay, order_after, settle, settle_everywhere
-from jaxper.lowering.scatter import DROPPED, gather_runs, pad_single_row, scatter_runs
+from jaxper.lowering.scatter import DROPPED, gather_blocks, pad_single_row, scatter_blocks
 from jaxper.lowering.trail import Trail
 from jaxper.tree import descent, last_writes, levels
 from jaxper.tree.levels import GROUP
@@ -29,7 +29,10 @@ from jaxper.tree.levels import GROUP
 )
 @dataclasses.dataclass(frozen=True)
 class SumTree:
-    """Leaves and, level by level, the sums of their groups. Unused places hold 0."""
+    """Leaves and, level by level, the sums of their groups. Unused places hold 0.
+
+    A minimum is infinity if its group has no leaf above 0.
+    """
 
     leaves: Array  # float32 [groups, GROUP], capacity rounded up to whole groups
     sums: tuple[Array, ...]  # float32 [groups, GROUP] per stored level, from the leaves up
@@ -38,7 +41,7 @@ class SumTree:
     capacity: int  # leaves that are in use
 
 
-class Run(Protocol):
+class LeafRun(Protocol):
     """Neighbouring leaves, which may go on at the first leaf after the last one."""
 
     @property
@@ -108,7 +111,7 @@ def descend(tree: SumTree, mass: Array, fine: Array) -> tuple[Array, Array]:
 def write(tree: SumTree, indices: Array, values: Array) -> SumTree:
     """Writes float32 `values` [B] at uint32 `indices` [B], in range or `DROPPED`.
 
-    If an index stands more than once, the last value counts.
+    If an index occurs more than once, the last value counts.
     """
     before = compute_once(_read(tree, indices), after=tree.live)
     (indices,) = settle(order_after(indices, before, _written(tree)))
@@ -120,8 +123,8 @@ def write(tree: SumTree, indices: Array, values: Array) -> SumTree:
 
 
 @partial(jax.jit, inline=True, static_argnames="positive")
-def update_live(tree: SumTree, indices: Array, values: Array, *, positive: bool) -> SumTree:
-    """Does what `write` does if every leaf that is overwritten is above 0 now.
+def overwrite_live(tree: SumTree, indices: Array, values: Array, *, positive: bool) -> SumTree:
+    """Writes over leaves that are all above 0 now; otherwise as `write`.
 
     Args:
       tree: the tree to write to.
@@ -139,7 +142,7 @@ def update_live(tree: SumTree, indices: Array, values: Array, *, positive: bool)
     return _put(tree, leaves, indices, values, change)
 
 
-def write_blocks(tree: SumTree, first: Array, values: Array, runs: Sequence[Run]) -> SumTree:
+def write_blocks(tree: SumTree, first: Array, values: Array, runs: Sequence[LeafRun]) -> SumTree:
     """Writes blocks of neighbouring leaves.
 
     Args:
@@ -155,14 +158,14 @@ def write_blocks(tree: SumTree, first: Array, values: Array, runs: Sequence[Run]
         return tree
     first, values = pad_single_row(first, values)
     flat = tree.leaves.ravel()
-    before = gather_runs(flat, first, values.shape[1])
+    before = gather_blocks(flat, first, values.shape[1])
     before = compute_once(before, after=first, source_size=flat.size)
     (change,) = settle(_count_change(first[:, None], values, before))
     counted = change.astype(jnp.float32)
     first = order_after(first, counted, _written(tree))
-    groups = [levels.groups_of_run(run.first, run.length, tree.capacity) for run in runs]
+    groups = [levels.find_groups(run.first, run.length, tree.capacity) for run in runs]
     groups = delay(jnp.concatenate(groups), until=counted)
-    flat = scatter_runs(flat, first, values)
+    flat = scatter_blocks(flat, first, values)
     return _refresh(tree, flat, groups, values[:, 0], change)
 
 
@@ -196,8 +199,7 @@ def _refresh(
 def settle_after(tree: SumTree, *numbers: Array) -> tuple[SumTree, tuple[Array, ...]]:
     """Returns the tree and numbers [] beside it, known only once its highest levels are written.
 
-    Whatever comes next is then ordered after all of this write. They all read the highest levels,
-    and a GPU computes in one operation what reads the same array.
+    Whatever uses one of them is then ordered after all of the write.
     """
     stored = [tree.sums] if tree.minima is None else [tree.sums, tree.minima]
     highest = [(tree.leaves, *above)[-1][0, 0] for above in stored]

@@ -19,12 +19,13 @@ def descend(stored: Sequence[Array], mass: Array, fine: Array, after: Array) -> 
       stored: the leaves and the levels of sums above them, float32 [groups, GROUP] each.
       mass: float32 [B]; at or above the total it finds the last leaf above 0.
       fine: float32 [B], at least 0, small beside the total.
-      after: an array that is known no earlier than the masses.
+      after: an array; the result is not ready before its first number is. Take one that is known
+        at about the same time.
 
     Returns:
       The indices, int32 [B], and the leaves there, float32 [B].
     """
-    *unstored, root = levels.unstored(stored[-1], levels.add)
+    *unstored, root = levels.compute_unstored(stored[-1], levels.add)
     mass, fine = Trail(after).step(mass, fine)
     trail = Trail(after, buffers=2)
     inside = mass < levels.add(list(root[0]))

@@ -21,10 +21,12 @@ def find_last(leaves: Array, indices: Array, after: Array) -> tuple[Array, Array
     Args:
       leaves: float32 [groups, GROUP].
       indices: uint32 [B], of leaves or out of range.
-      after: an array that is known no earlier than the indices.
+      after: an array; the result is not ready before its first number is. Take one that is known
+        at about the same time.
 
     Returns:
-      The leaves to write to, and which rows are the last of their index, bool [B].
+      The leaves to write to, which may hold claims in place of those about to be overwritten; and
+      which rows are the last of their index, bool [B].
     """
     return compare_or_claim(_compare, _claim, leaves, indices, after)
 

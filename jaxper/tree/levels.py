@@ -2,8 +2,7 @@
 
 A parent is always recomputed from its children and never adjusted by differences: nothing drifts,
 and writing a leaf twice cannot corrupt the levels above it. Levels are stored up to a small one;
-the few nodes above that are computed where they are asked for, once in a step in place of once in
-every write.
+the few nodes above that are computed by whoever asks for them.
 """
 
 from collections.abc import Callable, Sequence
@@ -40,7 +39,7 @@ def refresh(
     leaves: Array,
     groups: Array,
     reduces: Sequence[Reduce],
-    before: Array,
+    written: Array,
 ) -> list[tuple[Array, ...]]:
     """Recomputes the parents of some groups of leaves, level by level, after a write to them.
 
@@ -48,9 +47,9 @@ def refresh(
       trail: starts at the values that were written.
       parents: the stored levels, for each reduction.
       leaves: float32 [groups, GROUP].
-      groups: uint32 [B], the rows of `leaves` that were written to.
+      groups: uint32 [B], those that were written to.
       reduces: one or two reductions, which go up side by side.
-      before: float32 [], known before the write.
+      written: float32 [], known once the write before this one is complete.
 
     Returns:
       The stored levels for each reduction.
@@ -59,7 +58,7 @@ def refresh(
     refreshed: list[tuple[Array, ...]] = [()] * len(reduces)
     rows = [groups] * len(reduces)
     if len(reduces) > 1 and parents[0]:
-        rows[1] = delay(groups, until=before)
+        rows[1] = delay(groups, until=written)
     for stored in zip(*parents, strict=True):
         reduced = [
             reduce(gather_whole_rows(level, row))
@@ -75,17 +74,17 @@ def refresh(
     return refreshed
 
 
-def groups_of_run(first: Array, length: int, capacity: int) -> Array:
-    """Returns the groups that hold `length` slots of a ring from `first` on, uint32 [G], G above 1.
+def find_groups(first: Array, length: int, capacity: int) -> Array:
+    """Returns the groups of `length` leaves from `first` on, which may wrap; uint32 [G], G above 1.
 
-    Takes the group of every `GROUP`th slot of the run, of its last slot, and of the ring's last
-    slot: a run that wraps can step over the ring's last group, which may be shorter.
+    Takes the group of every `GROUP`th leaf of the run, of its last leaf, and of the last leaf of
+    all: a run that wraps can step over the last group, which may be shorter.
     """
     last = -(-length // GROUP) + 1
     number = jnp.arange(last + 1, dtype=jnp.uint32)
-    slots = first + jnp.minimum(number * GROUP, np.uint32(max(length - 1, 0)))
-    slots = jnp.where(slots < capacity, slots, slots - np.uint32(capacity))
-    return jnp.where(number == last, np.uint32(capacity - 1), slots) // GROUP
+    run = first + jnp.minimum(number * GROUP, np.uint32(max(length - 1, 0)))
+    run = jnp.where(run < capacity, run, run - np.uint32(capacity))
+    return jnp.where(number == last, np.uint32(capacity - 1), run) // GROUP
 
 
 def read(level: Array, places: Array, after: Array | None = None) -> Array:
@@ -94,7 +93,7 @@ def read(level: Array, places: Array, after: Array | None = None) -> Array:
     return compute_once(values, places if after is None else after, source_size=level.size)
 
 
-def unstored(level: Array, reduce: Reduce) -> list[Array]:
+def compute_unstored(level: Array, reduce: Reduce) -> list[Array]:
     """Computes the levels above the highest stored `level`; the last of them has one row."""
     levels = [_parents(level, reduce)]
     while len(levels[-1]) > 1:
@@ -104,7 +103,7 @@ def unstored(level: Array, reduce: Reduce) -> list[Array]:
 
 def reduce_to_root(level: Array, reduce: Reduce) -> Array:
     """Reduces everything below the highest stored `level` to one number []."""
-    return reduce(list(unstored(level, reduce)[-1][0]))
+    return reduce(list(compute_unstored(level, reduce)[-1][0]))
 
 
 def _parents(level: Array, reduce: Reduce) -> Array:

@@ -40,17 +40,17 @@ class Items:
 
     @property
     def slots_per_row(self) -> int:
-        """One: items are written slot by slot."""
+        """1: items are written slot by slot."""
         return 1
 
     @property
     def rows_before(self) -> int:
-        """None: an item is read by itself."""
+        """0: an item is read by itself."""
         return 0
 
     @property
     def rows_after(self) -> int:
-        """None: an item is read by itself."""
+        """0: an item is read by itself."""
         return 0
 
     @property
@@ -102,7 +102,7 @@ class Items:
         slots = ring.next_slots(next_id, count, mask, capacity)
         changes = Changes(
             added=jnp.uint32(count if mask is None else jnp.sum(mask, dtype=jnp.uint32)),
-            slots=slots,
+            blocks=slots,
             live=jnp.ones((count, 1), bool),
             runs=(Run(next_id % np.uint32(capacity), count),),
         )

@@ -156,7 +156,7 @@ class Sequences:
         if self.boundaries == "cross":
             mask = ~episode_flags.any_set(flags, episode_flags.IGNORED)
         else:
-            end = jnp.where(episode_flags.ended(flags), column, self.length)
+            end = jnp.where(episode_flags.is_end(flags), column, self.length)
             mask = column <= jnp.min(end, axis=1, keepdims=True)
         read = stream.read(steps, at, "observation", "action", "reward", "extras")
         read = read._replace(
@@ -206,7 +206,7 @@ def sequence_priority(td_errors: ArrayLike, mask: ArrayLike, eta: ArrayLike = 0.
     """
     errors = jnp.abs(require.real("td_errors", td_errors).astype(jnp.float32))
     mask = require.boolean("mask", mask)
-    eta = require.traceable("eta", eta, require.fraction)
+    eta = require.scalar_copy("eta", eta, require.fraction)
     require.same_shape("mask", mask, "td_errors", errors)
     if errors.ndim == 0:
         raise ValueError("td_errors must have shape [..., length], got ()")

@@ -135,7 +135,7 @@ class Transitions:
     def init_discount(self, discount: ArrayLike | None) -> Array:
         """Returns the discount that the state holds: the given one, or the configured one."""
         discount = self.discount if discount is None else discount
-        return require.traceable("discount", discount, require.fraction)
+        return require.scalar_copy("discount", discount, require.fraction)
 
     item_spec = staticmethod(stream.item_spec)
     check = staticmethod(append.check)
@@ -197,7 +197,7 @@ class Transitions:
 def _find_return(flags: Array) -> Array:
     """Tells which steps, of flags [B, n_step], belong to the n-step return; bool [B, n_step]."""
     column = np.arange(flags.shape[1], dtype=np.int32)[None]
-    end = jnp.where(episode_flags.ended(flags), column, flags.shape[1])
+    end = jnp.where(episode_flags.is_end(flags), column, flags.shape[1])
     end = jnp.min(end, axis=1, keepdims=True)
     cut = episode_flags.any_set(flags, episode_flags.CUT)
     return (column < end) | ((column == end) & ~cut)

@@ -60,7 +60,10 @@ class View(Protocol[ItemsT_co]):
         ...
 
     def init(self, item: Any, capacity: int, /, *, memory_kind: str | None = None) -> Any:
-        """Makes an empty storage for items like `item`; see `storage.records.init`."""
+        """Makes an empty storage for items like `item`, with the property `capacity`.
+
+        See `storage.records.init` for `memory_kind`.
+        """
         ...
 
     def init_discount(self, discount: ArrayLike | None, /) -> Any:
@@ -92,7 +95,7 @@ class View(Protocol[ItemsT_co]):
         ...
 
     def read(self, storage: Any, slots: Array, /, *, key: Array | None, discount: Any) -> ItemsT_co:
-        """Returns what a draw of `slots`, int32 [B], returns.
+        """Reads the items of a draw at `slots`, int32 [B].
 
         Args:
           storage: the storage.
@@ -109,9 +112,13 @@ class View(Protocol[ItemsT_co]):
 
 def check_view(view: Any, capacity: int) -> None:
     """Refuses an object that is no view, and a view that does not fit the ring."""
-    if isinstance(view, type) or not isinstance(view, View):
-        called = f"; write {view.__name__}(...)" if isinstance(view, type) else ""
-        raise ValueError(f"view must be a view such as jaxper.Items(), got {view!r}{called}")
+    if isinstance(view, type):
+        raise ValueError(f"view must be a view, got the class {view!r}; write {view.__name__}(...)")
+    if not isinstance(view, View):
+        missing = [name for name in dir(View) if name[0] != "_" and not hasattr(view, name)]
+        raise ValueError(
+            f"view must be a view such as jaxper.Items(), got {view!r} without {', '.join(missing)}"
+        )
     view.check_capacity(capacity)
 
 

@@ -1,4 +1,4 @@
-"""The references of `tests/reference.py` at another capacity, and lives that resize."""
+"""The references of `tests/helpers/reference.py` at another capacity, and lives that resize."""
 
 import dataclasses
 

@@ -1,4 +1,4 @@
-"""A training step without an agent, for items and for streams: add, draw, re-prioritise."""
+"""A training step without an agent, for items and for streams: add, draw, re-prioritize."""
 
 import jax
 import jax.numpy as jnp

@@ -47,7 +47,7 @@ CASES += [pytest.param(*case, marks=pytest.mark.slow) for case in SLOW]
 
 
 def steps(replay, batch):
-    """Add, draw, and re-prioritise with an error of all that was drawn, many times."""
+    """Add, draw, and re-prioritize with an error of all that was drawn, many times."""
 
     def step(state, rows, key):
         state = replay.add(state, rows)

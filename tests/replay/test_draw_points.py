@@ -9,13 +9,14 @@ import pytest
 from scipy import stats
 
 from jaxper import PrioritizedReplay, sum_tree
-from jaxper.replay import draw_points, exact_products
+from jaxper.lowering import exact_products
+from jaxper.replay import draw_points
 from jaxper.tree import core
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 10, 256, 1000])
 def test_spread_order_deals_each_slice_once_and_spreads_each_part(count):
-    order = draw_points.spread_order(count)
+    order = draw_points.make_spread_order(count)
     np.testing.assert_array_equal(np.sort(order), np.arange(count))
     for parts in (2, 4, 8):
         size = count // parts
@@ -35,12 +36,12 @@ def test_no_draw_leaves_its_slice(items, batch_size):
     """Equal leaves whose edges are the slices' edges, and random words that end in the corners."""
     tree = sum_tree.init(items)
     tree = sum_tree.set(tree, jnp.arange(items), jnp.ones(items))
-    order = draw_points.spread_order(batch_size)
+    order = draw_points.make_spread_order(batch_size)
 
     @jax.jit
     def found(tree, coarse, fine):
         total = sum_tree.total(tree)
-        places = draw_points.within_slices(order, batch_size, total, coarse, fine)
+        places = draw_points.place_in_slices(order, batch_size, total, coarse, fine)
         return core.descend(tree, *places)[0]
 
     corners = (
@@ -67,9 +68,9 @@ def test_slices_just_reach_the_total(slices):
 @pytest.mark.parametrize("total", [1e7, 2**23 + 2**14, 0.3])
 def test_places_are_not_rounded(slices, total):
     """floor((step + fine / 2^32) m) of a width m 2^e, in whole numbers."""
-    order, random = draw_points.spread_order(slices)[:1000], np.random.default_rng(slices)
+    order, random = draw_points.make_spread_order(slices)[:1000], np.random.default_rng(slices)
     coarse, fine = random.integers(0, 2**32, (2, len(order)), np.uint32)
-    mass, rest = draw_points.within_slices(order, slices, jnp.float32(total), coarse, fine)
+    mass, rest = draw_points.place_in_slices(order, slices, jnp.float32(total), coarse, fine)
     width = np.asarray(exact_products.divide_up(jnp.float32(total), slices), np.float64)
     fraction, exponent = np.frexp(width)
     bits, factor = draw_points._step_bits(slices), int(fraction * 2**24)
@@ -86,7 +87,7 @@ def test_steps_leave_no_gap_that_a_leaf_falls_into():
     steps = 2**22 * leaves[0].astype(int) // leaves.sum().astype(int) + np.arange(-4, 9)
     fine = np.linspace(0, 2**32, 1000, endpoint=False).astype(np.uint32)
     coarse, fine = (array.ravel() for array in np.meshgrid(steps.astype(np.uint32) << 10, fine))
-    places = draw_points.within_slices(np.zeros(len(fine)), 1, sum_tree.total(tree), coarse, fine)
+    places = draw_points.place_in_slices(np.zeros(len(fine)), 1, sum_tree.total(tree), coarse, fine)
     found = np.bincount(core.descend(tree, *places)[0], minlength=4)
     drawn = found[1:3] / 1000 * leaves.sum() / 2**22
     np.testing.assert_allclose(drawn, leaves[1:3], rtol=0.01)
@@ -99,7 +100,7 @@ def test_one_draw_from_each_slice(items, batch_size):
     keys = jax.random.split(jax.random.key(0), 200_000 // batch_size)
     ids = jax.vmap(lambda key: replay.sample(state, key, batch_size).ids)(keys)
     slices = np.asarray(ids) // (items // batch_size)
-    assert (slices == draw_points.spread_order(batch_size)).all()
+    assert (slices == draw_points.make_spread_order(batch_size)).all()
 
 
 @pytest.mark.parametrize("strategy", ["stratified", "iid"])
@@ -137,7 +138,7 @@ def test_iid_draws_are_independent_and_stratified_ones_are_not():
 @pytest.mark.parametrize("count", [0, 1, 3, 7, 10**6, 2**31 - 1])
 def test_integers_are_the_high_words_of_exact_products(count):
     key, size = jax.random.key(3), 1000
-    drawn = jax.jit(draw_points.random_below, static_argnums=1)(key, size, jnp.int32(count))
+    drawn = jax.jit(draw_points.draw_below, static_argnums=1)(key, size, jnp.int32(count))
     coarse, fine = (
         np.asarray(draw_points._random_words(key, 2 * size)).reshape(2, size).astype(object)
     )

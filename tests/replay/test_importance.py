@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxper import PrioritizedReplay, importance_weights
-from jaxper.replay.importance import normalise_weights
+from jaxper.replay.importance import normalize_weights
 
 
 @pytest.mark.parametrize("beta", [0.0, 0.4, 1.0])
@@ -26,7 +26,7 @@ def test_normalise_weights_over_the_whole_range_of_leaves(beta):
     """Leaves 2^226 apart: their quotient is outside float32, their weights are finite."""
     leaves = np.array([2.0**-100, 1e-9, 1.0, 1e9, 2.0**126], np.float32)
     smallest, total = jnp.float32(leaves.min()), jnp.float32(2.0**126)
-    weights = normalise_weights(jnp.asarray(leaves), smallest, total, beta, None)
+    weights = normalize_weights(jnp.asarray(leaves), smallest, total, beta, None)
     expected = np.exp(beta * (np.log(2.0**-100) - np.log(leaves.astype(np.float64))))
     np.testing.assert_allclose(weights, expected, rtol=5e-5, atol=2.0**-126)
     assert float(weights[0]) == 1.0

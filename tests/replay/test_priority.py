@@ -16,7 +16,7 @@ FINITE = [0.0, -0.0, 1e-45, 1e-40, 1e-30, 1e-9, 0.5, 1.0, 2.9, 1e9, 1e30, 3.4e38
 def test_leaf_follows_float64(alpha, epsilon, capacity):
     model = reference.ReferenceReplay(capacity, alpha, epsilon)
     values = np.array(FINITE, np.float32)
-    leaves = priority.leaf_of(jnp.asarray(values), jnp.float32(alpha), epsilon, capacity)
+    leaves = priority.compute_leaf(jnp.asarray(values), jnp.float32(alpha), epsilon, capacity)
     np.testing.assert_allclose(leaves, [model.leaf(value) for value in values], rtol=2e-5)
 
 

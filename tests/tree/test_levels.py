@@ -38,7 +38,7 @@ def test_a_run_of_slots_is_in_these_groups(capacity):
     """Wherever it begins, however long it is, and around the end of the ring."""
     firsts = np.arange(capacity, dtype=np.uint32)
     for count in range(capacity + 1):
-        found = jax.vmap(lambda first, n=count: levels.groups_of_run(first, n, capacity))(firsts)
+        found = jax.vmap(lambda first, n=count: levels.find_groups(first, n, capacity))(firsts)
         assert found.shape[1] > 1  # XLA makes the scatter of one row an update of a slice
         assert found.shape[1] <= -(-count // GROUP) + 2
         for first, groups in zip(firsts, np.asarray(found).tolist(), strict=True):

@@ -32,7 +32,7 @@ def empty(replay):
 
 
 def train_step(replay, params, state, key):
-    """Adds a shard's own rows, draws, learns a little from all shards, re-prioritises."""
+    """Adds a shard's own rows, draws, learns a little from all shards, re-prioritizes."""
     state = add(replay, state, jax.random.fold_in(key, jax.lax.axis_index("data")))
     sample = replay.sample(state, key, BATCH, beta=0.5, axis_name="data")
     leaves = [leaf.reshape(BATCH, -1).sum(axis=1) for leaf in jax.tree.leaves(sample.items)]

@@ -32,8 +32,11 @@ def _upper_word(a: Array, b: Array) -> Array:
     return (a >> 16) * (b >> 16) + (middle >> 16) + (other >> 16)
 
 
-def mantissa_and_power(number: Array) -> tuple[Array, Array]:
-    """Takes apart a float32 that is at least 0: uint32 m and a power of two p with m / 2^23 * p."""
+def split_float(number: Array) -> tuple[Array, Array]:
+    """Splits a float32 into uint32 m and a power of two p: number = m / 2^23 * p.
+
+    The number is 0 or positive; one too small to be normal counts as 0.
+    """
     word = bits.as_bits(number)
     power = word & np.uint32(0xFF << 23)
     mantissa = (word & np.uint32(2**23 - 1)) | np.uint32(2**23)
@@ -56,8 +59,8 @@ def divide_up(total: Array, count: int) -> Array:
 
 def _covers(width: Array, count: int, total: Array) -> Array:
     """Tells whether count * width >= total, without rounding."""
-    mantissa, power = mantissa_and_power(width)
-    wanted, wanted_power = mantissa_and_power(total)
+    mantissa, power = split_float(width)
+    wanted, wanted_power = split_float(total)
     doublings = (bits.as_bits(wanted_power) - bits.as_bits(power)) >> 23
     high, low = multiply(jnp.asarray(count, jnp.uint32), mantissa)
     wanted_high, wanted_low = multiply(wanted, np.uint32(1) << doublings)
