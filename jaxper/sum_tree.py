@@ -63,7 +63,7 @@ def get(tree: SumTree, indices: ArrayLike) -> Array:
 
 
 def set(tree: SumTree, indices: ArrayLike, values: ArrayLike) -> SumTree:
-    """Writes leaves; if an index stands more than once, the last value counts.
+    """Writes leaves; if an index occurs more than once, the last value counts.
 
     Args:
       tree: the tree to write to.

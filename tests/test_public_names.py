@@ -1,4 +1,4 @@
-"""What a user sees of the package: its names, and where its classes say that they come from."""
+"""Tests of the package as a user sees it: its names, and where its classes say they come from."""
 
 import doctest
 import pickle

@@ -22,7 +22,7 @@ def item_spec(item: Any, name: str = "item") -> Any:
         lambda path, value: _array_spec(f"{name}{jax.tree_util.keystr(path)}", value), item
     )
     if not jax.tree.leaves(spec):
-        raise ValueError(f"{name} needs at least one array, got {item!r}")
+        raise ValueError(f"an item needs at least one array, got {item!r}")
     for path, array in jax.tree_util.tree_leaves_with_path(spec):
         if jnp.issubdtype(array.dtype, jax.dtypes.extended):
             raise ValueError(
@@ -72,10 +72,10 @@ def check_rows(name: str, batch: Any, storage: Any, letter: str) -> int:
     check_structure(name, batch, "given to init", storage)
     count = None
     arrays = jax.tree_util.tree_leaves_with_path(item_spec(batch, name))
-    for (path, got), stored in zip(arrays, jax.tree.leaves(storage), strict=True):
+    for (path, got), expected in zip(arrays, jax.tree.leaves(storage), strict=True):
         label = f"{name}{jax.tree_util.keystr(path)}"
-        _check_shape(label, got, stored, count, letter)
-        check_dtype(label, got, stored, "as given to init")
+        _check_shape(label, got, expected, count, letter)
+        check_dtype(label, got, expected, "as given to init")
         count = got.shape[0]
     assert count is not None
     return count
@@ -103,7 +103,7 @@ def _describe_difference(paths: list[str], batch: Any, storage: Any) -> str:
     if isinstance(batch, list) and not isinstance(storage, list):
         return (
             "to make a batch out of a list of items write "
-            "jax.tree.map(lambda *arrays: jnp.stack(arrays), *items)"
+            "jax.tree.map(lambda *leaves: jnp.stack(leaves), *items)"
         )
     if paths:
         return f"only one of them has {', '.join(paths)}"
@@ -115,10 +115,10 @@ def _paths(name: str, tree: Any) -> set[str]:
     return {f"{name}{jax.tree_util.keystr(path)}" for path, _ in arrays}
 
 
-def _check_shape(label: str, got: Any, stored: Any, count: int | None, letter: str) -> None:
+def _check_shape(label: str, got: Any, like: Any, count: int | None, letter: str) -> None:
     """Checks that an array has `count` rows, or any number if that is None, of the stored shape."""
-    inner = stored.shape[1:]
-    fits = got.ndim == stored.ndim and got.shape[1:] == inner
+    inner = like.shape[1:]
+    fits = got.ndim == like.ndim and got.shape[1:] == inner
     if fits and count in (None, got.shape[0]):
         return
     expected = ", ".join(map(str, (letter if count is None else count, *inner)))
@@ -131,7 +131,7 @@ def _check_shape(label: str, got: Any, stored: Any, count: int | None, letter: s
 
 def _suggest_layout(got: Any, inner: tuple[int, ...], of_steps: bool) -> str:
     """Says in an error how to turn an array of a wrong shape into one of rows [..., *inner]."""
-    shape, each = got.shape, "jax.tree.map(lambda array: array"
+    shape, each = got.shape, "jax.tree.map(lambda leaf: leaf"
     if shape == inner:
         return (
             f"; for one item, or one row of steps, write {each}[None], x); "
@@ -144,21 +144,21 @@ def _suggest_layout(got: Any, inner: tuple[int, ...], of_steps: bool) -> str:
     if inner and shape == inner[1:]:
         return f"; for one step write {each}[None, None], x)"
     if inner and len(shape) == len(inner) and shape[1:] == inner[1:]:
-        return f"; for flattened steps write {each}.reshape(-1, {inner[0]}, *array.shape[1:]), x)"
+        return f"; for flattened steps write {each}.reshape(-1, {inner[0]}, *leaf.shape[1:]), x)"
     return ""
 
 
-def check_dtype(label: str, got: Any, stored: Any, whose: str) -> None:
-    """Checks that an array has the dtype of the stored one.
+def check_dtype(label: str, got: Any, like: Any, whose: str) -> None:
+    """Checks that an array has the expected dtype.
 
     Args:
       label: the name of the array in the error.
       got: the array to check.
-      stored: an array of the expected dtype.
+      like: an array of the expected dtype.
       whose: where the expected dtype comes from, such as "as given to init", for the error.
     """
-    if got.dtype != stored.dtype:
+    if got.dtype != like.dtype:
         raise ValueError(
-            f"{label} must have dtype {stored.dtype}, {whose}, got {got.dtype}; "
-            f"write .astype({str(stored.dtype)!r}) if that loses nothing"
+            f"{label} must have dtype {like.dtype}, {whose}, got {got.dtype}; "
+            f"write .astype({str(like.dtype)!r}) if that loses nothing"
         )

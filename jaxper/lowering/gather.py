@@ -132,7 +132,7 @@ def _gather_for_replays(
     places: Array,
     columns: Columns | None,
 ) -> Any:
-    """Under `vmap` over several replays two threads pay; for one replay they do not."""
+    """Reads on all threads under `vmap` over several replays, for which that pays."""
     if replays == 1:
         one = [x[0] if b else x for x, b in zip((scratch, array, places), batched[:3], strict=True)]
         # The scratch of the one replay has no axis of replays, so the one that was given goes on.

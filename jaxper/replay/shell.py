@@ -30,7 +30,7 @@ class ReplayShell(Generic[ItemsT]):
         raise NotImplementedError
 
     def get(self, state: Any, ids: ArrayLike) -> ItemsT:
-        """Returns the items of these ids, arrays [B, ...]; for a stale id the one in its slot now."""
+        """Returns the items of ids, arrays [B, ...]; for a stale id the item now in its slot."""
         self._check(state)
         return read_ids(state, require.ids(ids), view=self.view, capacity=self.capacity)
 

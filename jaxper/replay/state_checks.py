@@ -37,6 +37,6 @@ def check_minimum(normalize: str, state: Any) -> None:
     """Refuses a state without the smallest leaf if weights are normalized by it."""
     if normalize == "buffer" and state.tree.minima is None:
         raise ValueError(
-            'this replay has normalize="buffer", and the state keeps no smallest leaf; make one '
-            "with init, or save this one and restore it with this replay"
+            "the state was made by a replay of another normalize and keeps no smallest leaf; for "
+            'normalize="buffer" make one with init, or save it and restore it with this replay'
         )

@@ -120,4 +120,4 @@ def _config_fields(config: Any) -> dict[str, Any]:
 def _refuse_differences(directory: Any, differences: list[str], hint: str = "") -> None:
     if differences:
         lines = "\n  ".join(differences)
-        raise ValueError(f"{directory} was saved with other settings or shapes:\n  {lines}{hint}")
+        raise ValueError(f"{directory} holds something else:\n  {lines}{hint}")

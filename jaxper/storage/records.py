@@ -99,7 +99,7 @@ def write(records: Records, places: Array, items: Any) -> Records:
         records,
         words=scatter_rows(records.words, places, new_words),
         large=jax.tree.map(
-            lambda stored, new: scatter(stored, places, jnp.asarray(new)), records.large, new_large
+            lambda old, new: scatter(old, places, jnp.asarray(new)), records.large, new_large
         ),
     )
 

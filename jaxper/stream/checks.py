@@ -32,7 +32,7 @@ def check_time_step(item: Any) -> TimeStep:
         if not _is_array(flag) or flag.shape != () or flag.dtype != jnp.bool_:
             raise ValueError(
                 f"{name} must be one bool, shape (), got {flag}; write jnp.bool_(False), or pick "
-                f"one step out of many with jax.tree.map(lambda array: array[0, 0], steps)"
+                f"one step out of many with jax.tree.map(lambda leaf: leaf[0, 0], steps)"
             )
     reward = spec.reward
     if not _is_array(reward) or not require.is_real(reward.dtype):

@@ -34,8 +34,8 @@ def cut(state: Any) -> Any:
     stream = getattr(state, "storage", None)
     if not isinstance(stream, Stream):
         raise ValueError(
-            f"cut takes the state of a stream (view=Transitions(...) or Sequences(...)), "
-            f"got {type(state).__name__} without one"
+            f"only a stream can be cut: a state of a replay with view=Transitions(...) or "
+            f"view=Sequences(...), got {type(state).__name__} of something else"
         )
     if state.next_id.ndim:
         raise ValueError(

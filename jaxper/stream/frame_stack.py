@@ -17,12 +17,12 @@ Padding = Literal["repeat", "zeros"]
 
 
 def read_stacks(
-    steps: Stream, slots: Array, since_first: Array, count: int, axis: int, padding: Padding
+    storage: Stream, slots: Array, since_first: Array, count: int, axis: int, padding: Padding
 ) -> Any:
     """Reads the stacks of `count` frames that end in `slots`: arrays [B, ...] with a new axis.
 
     Args:
-      steps: the stream.
+      storage: the stream.
       slots: int32 or uint32 [B].
       since_first: int32 [B], rows since the first of the episode; any number from `count` on means
         that it lies before the stack.
@@ -31,11 +31,11 @@ def read_stacks(
       padding: fills in for frames from before the episode.
     """
     if count == 1:
-        return stream.read(steps, slots, "observation").observation
+        return stream.read(storage, slots, "observation").observation
     back = jnp.arange(count - 1, -1, -1, dtype=jnp.int32)[None]
     within = jnp.minimum(back, since_first[:, None])
-    at = stream.slots_ahead(steps, slots[:, None], -within)
-    frames = stream.read(steps, at, "observation").observation
+    at = stream.slots_ahead(storage, slots[:, None], -within)
+    frames = stream.read(storage, at, "observation").observation
     if padding == "zeros":
         before = back > since_first[:, None]
         wrapped = jax.tree.map(

@@ -63,10 +63,10 @@ def _plan(old: Replay, new: Replay, states: State, part: Array, parts: int) -> P
     rows = new.capacity // new.view.slots_per_row
     if new.view.all_live:
         return _deal(_find_live(old, states), part, parts, rows)
-    stored = _find_stored(old, states)
-    if len(stored) == 1 and parts > 1:
-        return _split(new.view, stored[0], part, parts, rows)
-    return _join(new.view, stored, rows)
+    is_stored = _find_stored(old, states)
+    if len(is_stored) == 1 and parts > 1:
+        return _split(new.view, is_stored[0], part, parts, rows)
+    return _join(new.view, is_stored, rows)
 
 
 def _find_stored(old: Replay, states: State) -> Array:
@@ -78,11 +78,11 @@ def _find_stored(old: Replay, states: State) -> Array:
 
 def _find_live(old: Replay, states: State) -> Array:
     """Tells whether an item can be drawn, bool [k, old slots by age]."""
-    stored = _find_stored(old, states)
+    is_stored = _find_stored(old, states)
     if states.tree is None:
-        return stored
+        return is_stored
     leaves = read_leaves_by_row(states.tree, old.view)[..., 0]
-    return stored & (jnp.take_along_axis(leaves, _old_rows(old, states), axis=1) > 0)
+    return is_stored & (jnp.take_along_axis(leaves, _old_rows(old, states), axis=1) > 0)
 
 
 def _old_rows(old: Replay, states: State) -> Array:
@@ -111,30 +111,30 @@ def _deal(live: Array, part: Array, parts: int, rows: int) -> Plan:
     return Plan(jnp.where(kept, count - 1 - rank, DROPPED), kept, count)
 
 
-def _join(view: View, stored: Array, rows: int) -> Plan:
+def _join(view: View, is_stored: Array, rows: int) -> Plan:
     """Puts streams one after the other, without the oldest rows if they do not fit.
 
     If a stream lost rows, its `rows_before` oldest starts lack rows that a draw would read. So do
     those at its end whose next steps were still to come, unless the new stream goes on there.
     """
-    kept = stored & (_rank(stored) < rows)
+    kept = is_stored & (_rank(is_stored) < rows)
     counts = jnp.sum(kept, axis=1, keepdims=True, dtype=jnp.uint32)
-    lost = counts < jnp.sum(stored, axis=1, keepdims=True, dtype=jnp.uint32)
-    age = np.arange(stored.shape[1], dtype=np.uint32)[None]
+    lost = counts < jnp.sum(is_stored, axis=1, keepdims=True, dtype=jnp.uint32)
+    age = np.arange(is_stored.shape[1], dtype=np.uint32)[None]
     row = jnp.cumsum(counts, axis=0, dtype=jnp.uint32) - 1 - age
     lacking = lost & (age + np.uint32(view.rows_before) >= counts)
-    goes_on = np.arange(len(stored))[:, None] == len(stored) - 1
+    goes_on = np.arange(len(is_stored))[:, None] == len(is_stored) - 1
     keep = ~lacking & (goes_on | (age >= view.rows_after))
     return Plan(jnp.where(kept, row, DROPPED), keep, jnp.sum(counts, dtype=jnp.uint32))
 
 
-def _split(view: View, stored: Array, part: Array, parts: int, rows: int) -> Plan:
+def _split(view: View, is_stored: Array, part: Array, parts: int, rows: int) -> Plan:
     """Takes one range of time of a stream, part 0 the oldest, and the rows that its starts read.
 
     The starts of ages [begin, end) are its own; they read `rows_after` newer rows and
     `rows_before` older ones.
     """
-    total = jnp.sum(stored, dtype=jnp.int32)
+    total = jnp.sum(is_stored, dtype=jnp.int32)
     each = jnp.minimum(-(-total // parts), rows - view.rows_before - view.rows_after)
     newest = jnp.clip(total - (parts - 1) * each, each, rows - view.rows_before)
     # Parts of newer rows than this one.
@@ -145,7 +145,7 @@ def _split(view: View, stored: Array, part: Array, parts: int, rows: int) -> Pla
         jnp.maximum(begin - view.rows_after, 0),
         jnp.minimum(end + view.rows_before, total),
     )
-    age = jnp.arange(len(stored), dtype=jnp.int32)
+    age = jnp.arange(len(is_stored), dtype=jnp.int32)
     taken = (age >= first) & (age < last) & (begin < end)
     count = jnp.sum(taken, dtype=jnp.uint32)
     row = jnp.where(taken, (last - 1 - age).astype(jnp.uint32), DROPPED)

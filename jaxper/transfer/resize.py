@@ -76,12 +76,12 @@ def _find_sources(old: Replay, new: Replay, state: State, next_id: Array) -> Row
     view, width = old.view, old.view.slots_per_row
     rows = new.capacity // width
     age = find_row(jnp.arange(rows, dtype=jnp.uint32), next_id, view, new.capacity)
-    stored = age < (state.stored // width).astype(jnp.uint32)
+    is_stored = age < (state.stored // width).astype(jnp.uint32)
     row = find_row(age, state.next_id, view, old.capacity)
     overwritten = state.stored > new.capacity
     return RowSources(
-        ring=jnp.where(stored, np.uint32(0), DROPPED),
-        row=jnp.where(stored, row, DROPPED),
-        age=jnp.where(stored, age, DROPPED),
+        ring=jnp.where(is_stored, np.uint32(0), DROPPED),
+        row=jnp.where(is_stored, row, DROPPED),
+        age=jnp.where(is_stored, age, DROPPED),
         keep_leaves=~(overwritten & (age >= rows - view.rows_before)),
     )

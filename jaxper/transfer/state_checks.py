@@ -20,7 +20,9 @@ def check_whole(replay: Replay, state: State) -> None:
             f"give the replay before the state"
         )
     if not {"next_id", "stored", "tree", "storage"} <= set(getattr(state, "_fields", ())):
-        raise ValueError(f"state must be one that replay.init returned, got {type(state).__name__}")
+        raise ValueError(
+            f"state must be the replay's, as init returns it, got {type(state).__name__}"
+        )
     replay.view.check_storage(state.storage)
     expected = state_spec.spec(replay, replay.view.item_spec(state.storage), state.next_id.shape)
     lines = state_spec.list_differences(

@@ -201,8 +201,8 @@ def settle_after(tree: SumTree, *numbers: Array) -> tuple[SumTree, tuple[Array, 
 
     Whatever uses one of them is then ordered after all of the write.
     """
-    stored = [tree.sums] if tree.minima is None else [tree.sums, tree.minima]
-    highest = [(tree.leaves, *above)[-1][0, 0] for above in stored]
+    kept = [tree.sums] if tree.minima is None else [tree.sums, tree.minima]
+    highest = [(tree.leaves, *above)[-1][0, 0] for above in kept]
     late = [order_after(number, *highest) for number in (tree.live, *numbers)]
     live, *late = settle_everywhere(*late)
     return dataclasses.replace(tree, live=live), tuple(late)

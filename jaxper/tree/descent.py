@@ -12,11 +12,13 @@ from jaxper.tree import levels
 from jaxper.tree.levels import GROUP
 
 
-def descend(stored: Sequence[Array], mass: Array, fine: Array, after: Array) -> tuple[Array, Array]:
+def descend(
+    stored_levels: Sequence[Array], mass: Array, fine: Array, after: Array
+) -> tuple[Array, Array]:
     """Finds the leaf at `mass + fine`, a sum of two float32 that one float32 could not hold.
 
     Args:
-      stored: the leaves and the levels of sums above them, float32 [groups, GROUP] each.
+      stored_levels: the leaves and the levels of sums above them, float32 [groups, GROUP] each.
       mass: float32 [B]; at or above the total it finds the last leaf above 0.
       fine: float32 [B], at least 0, small beside the total.
       after: an array; the result is not ready before its first number is. Take one that is known
@@ -25,13 +27,13 @@ def descend(stored: Sequence[Array], mass: Array, fine: Array, after: Array) -> 
     Returns:
       The indices, int32 [B], and the leaves there, float32 [B].
     """
-    *unstored, root = levels.compute_unstored(stored[-1], levels.add)
+    *unstored, root = levels.compute_unstored(stored_levels[-1], levels.add)
     mass, fine = Trail(after).step(mass, fine)
     trail = Trail(after, buffers=2)
     inside = mass < levels.add(list(root[0]))
     residual = jnp.where(inside, jnp.maximum(mass, 0), jnp.inf)
     node, residual, leaf = _choose_child(list(root[0]), residual, fine)
-    for level in (*reversed(unstored), *reversed(stored)):
+    for level in (*reversed(unstored), *reversed(stored_levels)):
         node, residual, fine = trail.arrive(level, node, residual, fine)
         child, residual, leaf = _choose_child(gather_columns(level, node), residual, fine)
         node = node * np.uint32(GROUP) + child

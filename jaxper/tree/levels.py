@@ -59,7 +59,7 @@ def refresh(
     rows = [groups] * len(reduces)
     if len(reduces) > 1 and parents[0]:
         rows[1] = delay(groups, until=written)
-    for stored in zip(*parents, strict=True):
+    for old in zip(*parents, strict=True):
         reduced = [
             reduce(gather_whole_rows(level, row))
             for reduce, level, row in zip(reduces, below, rows, strict=True)
@@ -67,7 +67,7 @@ def refresh(
         nodes = trail.step(*reduced, source_size=sum(level.size for level in below))
         below = [
             level.ravel().at[row].set(node, mode="drop").reshape(level.shape)
-            for level, row, node in zip(stored, rows, nodes, strict=True)
+            for level, row, node in zip(old, rows, nodes, strict=True)
         ]
         refreshed = [(*done, level) for done, level in zip(refreshed, below, strict=True)]
         rows = [row // GROUP for row in rows]

@@ -146,19 +146,19 @@ class Sequences:
         return episode_flags.any_set(flags, episode_flags.START)
 
     def read(
-        self, steps: Stream, slots: Array, *, key: Array | None, discount: tuple[()]
+        self, storage: Stream, slots: Array, *, key: Array | None, discount: tuple[()]
     ) -> Sequence:
         """Returns the sequences that start at `slots`, int32 [B]."""
         column = jnp.arange(self.length, dtype=jnp.int32)[None]
-        at = stream.slots_ahead(steps, slots[:, None], column)
+        at = stream.slots_ahead(storage, slots[:, None], column)
         at = compute_once(at, after=slots)
-        flags = compute_once(stream.read_flags(steps, at), after=at)
+        flags = compute_once(stream.read_flags(storage, at), after=at)
         if self.boundaries == "cross":
             mask = ~episode_flags.any_set(flags, episode_flags.IGNORED)
         else:
             end = jnp.where(episode_flags.is_end(flags), column, self.length)
             mask = column <= jnp.min(end, axis=1, keepdims=True)
-        read = stream.read(steps, at, "observation", "action", "reward", "extras")
+        read = stream.read(storage, at, "observation", "action", "reward", "extras")
         read = read._replace(
             terminated=episode_flags.any_set(flags, episode_flags.TERMINATED),
             truncated=episode_flags.any_set(flags, episode_flags.TRUNCATED),

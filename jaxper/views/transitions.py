@@ -156,42 +156,42 @@ class Transitions:
         return episode_flags.any_set(flags, episode_flags.START) & ~cut
 
     def read(
-        self, steps: Stream, slots: Array, *, key: Array | None, discount: Array
+        self, storage: Stream, slots: Array, *, key: Array | None, discount: Array
     ) -> Transition:
         """Returns the transitions that start at `slots`, int32 [B]."""
         # The column of step t in the window of rows that are looked at.
         start = self.frame_stack - 1
         window = np.arange(-start, self.n_step + 1, dtype=np.int32)[None]
-        at = stream.slots_ahead(steps, slots[:, None], window)
-        flags = stream.read_flags(steps, at)
+        at = stream.slots_ahead(storage, slots[:, None], window)
+        flags = stream.read_flags(storage, at)
         in_return = _find_return(flags[:, start:-1])
         # The m of the class's docstring.
         length = jnp.sum(in_return, axis=1, dtype=jnp.int32)
         has_terminated = episode_flags.any_set(flags[:, start:-1], episode_flags.TERMINATED)
         terminated = jnp.any(in_return & has_terminated, axis=1)
-        step = self._read_first(steps, slots.astype(jnp.uint32), _rows_since_first(flags, start))
-        rewards = stream.read(steps, at[:, start:-1], "reward").reward
-        after = stream.slots_ahead(steps, slots, length)
+        step = self._read_first(storage, slots.astype(jnp.uint32), _rows_since_first(flags, start))
+        rewards = stream.read(storage, at[:, start:-1], "reward").reward
+        after = stream.slots_ahead(storage, slots, length)
         since_first = _rows_since_first(flags, start + length[:, None])
         return Transition(
             observation=step.observation,
             action=step.action,
             reward=_add_rewards(rewards, in_return, discount),
             discount=jnp.where(terminated, 0, discount ** length.astype(jnp.float32)),
-            next_observation=self._read_frames(steps, after, since_first),
+            next_observation=self._read_frames(storage, after, since_first),
             extras=step.extras,
         )
 
-    def _read_first(self, steps: Stream, slots: Array, since_first: Array) -> TimeStep:
+    def _read_first(self, storage: Stream, slots: Array, since_first: Array) -> TimeStep:
         """Reads the first step of each transition, without its reward."""
         if self.frame_stack == 1:
-            return stream.read(steps, slots, "observation", "action", "extras")
-        step = stream.read(steps, slots, "action", "extras")
-        return step._replace(observation=self._read_frames(steps, slots, since_first))
+            return stream.read(storage, slots, "observation", "action", "extras")
+        step = stream.read(storage, slots, "action", "extras")
+        return step._replace(observation=self._read_frames(storage, slots, since_first))
 
-    def _read_frames(self, steps: Stream, slots: Array, since_first: Array) -> Any:
+    def _read_frames(self, storage: Stream, slots: Array, since_first: Array) -> Any:
         size, axis = self.frame_stack, self.stack_axis
-        return read_stacks(steps, slots, since_first, size, axis, self.padding)
+        return read_stacks(storage, slots, since_first, size, axis, self.padding)
 
 
 def _find_return(flags: Array) -> Array:

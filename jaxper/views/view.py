@@ -112,13 +112,12 @@ class View(Protocol[ItemsT_co]):
 
 def check_view(view: Any, capacity: int) -> None:
     """Refuses an object that is no view, and a view that does not fit the ring."""
-    if isinstance(view, type):
-        raise ValueError(f"view must be a view, got the class {view!r}; write {view.__name__}(...)")
-    if not isinstance(view, View):
-        missing = [name for name in dir(View) if name[0] != "_" and not hasattr(view, name)]
-        raise ValueError(
-            f"view must be a view such as jaxper.Items(), got {view!r} without {', '.join(missing)}"
+    if isinstance(view, type) or not isinstance(view, View):
+        missing = ", ".join(
+            name for name in dir(View) if name[0] != "_" and not hasattr(view, name)
         )
+        hint = f"write {view.__name__}(...)" if isinstance(view, type) else f"it lacks {missing}"
+        raise ValueError(f"view must be a view such as jaxper.Items(), got {view!r}; {hint}")
     view.check_capacity(capacity)
 
 

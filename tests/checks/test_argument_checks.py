@@ -1,4 +1,4 @@
-"""What is refused, and that the error says what to write instead."""
+"""Tests of what is refused, and that the error says what to write instead."""
 
 import dataclasses
 from typing import Any

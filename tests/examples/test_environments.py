@@ -16,7 +16,7 @@ ENVS, ROWS, ADDS = 3, 24, 3
 
 
 class Recorded:
-    """What an environment was given and gave back, row by row."""
+    """Records what an environment was given and returned, row by row."""
 
     def __init__(self):
         self.observation, self.action, self.reward = [], [], []

@@ -1,4 +1,4 @@
-"""What the benchmark of learning stands on: its statistics, and that it does what it says."""
+"""Tests of the benchmark of learning: its statistics, and that it does what it says."""
 
 import json
 import sys
@@ -26,7 +26,7 @@ def test_score_is_the_mean_over_training_without_what_never_ended():
 
 
 def test_intervals_cover_as_often_as_they_say(monkeypatch):
-    """Of a normal mean; 95% of 200 are 190, and 40 seeds cover a little less."""
+    """Intervals of a normal mean; 95% of 200 are 190, and 40 seeds cover a little less."""
     monkeypatch.setattr(learning_report, "RESAMPLES", 1000)
     random = np.random.default_rng(0)
     found = [learning_report.interval(random.normal(3, 1, 40)) for _ in range(200)]

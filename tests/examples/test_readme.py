@@ -32,7 +32,7 @@ def blocks_with(text):
 
 
 def regression():
-    """What a step of the README calls: a line through random points."""
+    """Functions that a step of the README calls: a line through random points."""
 
     def act(params, key):
         observation = jax.random.normal(key, (8, 4))

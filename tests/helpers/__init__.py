@@ -1,1 +1,1 @@
-"""What several tests share: random lives of a replay, its specification in NumPy, small agents."""
+"""Helpers of several tests: random lives of a replay, its specification in NumPy, small agents."""

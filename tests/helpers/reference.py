@@ -1,4 +1,4 @@
-"""What the replays mean, in plain NumPy and float64, one item at a time: the specification."""
+"""The meaning of the replays in plain NumPy and float64, one item at a time: the specification."""
 
 import numpy as np
 
@@ -167,7 +167,7 @@ class ReferenceStream(ReferenceReplay):
                 yield t
 
     def facts(self, env):
-        """What each row of an environment is, from the beginning of the stream."""
+        """Tells what each row of an environment is, from the beginning of the stream."""
         facts, following, began = [], "a first step", 0
         for t, row in enumerate(self.steps):
             step, fact = row[env], Facts()
@@ -242,7 +242,7 @@ class ReferenceStream(ReferenceReplay):
 
 
 class Facts:
-    """What one row of one environment is."""
+    """The facts about one row of one environment."""
 
     ignored = first = ended = terminated = cut = False
     began = 0  # t of its episode's first step

@@ -54,7 +54,7 @@ def most(body):
 
 
 def _operands(body):
-    """Of each operation those whose results it needs, in the order of the program."""
+    """Returns, for each operation, those whose results it needs, in the order of the program."""
     lines = [match for match in map(_LINE.match, body.splitlines()) if match]
     reads = {line[1]: set(re.findall(r"%([\w.-]+)", line[3])) for line in lines}
     free = {line[1] for line in lines if line[2] in _FREE}

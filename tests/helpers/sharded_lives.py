@@ -131,7 +131,7 @@ def kept_when_split(life, parts, rows):
 def goes_on(new, state, life, seed):
     """The newest part draws what its old stream would draw after a cut and the same steps.
 
-    What was live before stays so, and as it was, until it is overwritten or its frames are.
+    Starts that were live stay so, and as they were, until they or their frames are overwritten.
     """
     random, life.code = np.random.default_rng(seed), life.base + life.view.num_envs * life.rows
     rows, held = new.capacity // new.view.num_envs, int(state.stored) // new.view.num_envs

@@ -1,4 +1,4 @@
-"""What is reported under checkify, wherever it stands, and that nothing of it is left without."""
+"""Tests of errors under checkify, wherever the call is, and that nothing is left without it."""
 
 import jax
 import jax.numpy as jnp

@@ -48,7 +48,7 @@ def learning_often(replay, params, state, time, key):
 
 
 def two_draws(replay, params, state, time, key):
-    """Of which the second one's items get no new priority."""
+    """Draws twice; the items of the second draw get no new priority."""
     state = linear.add(replay, state)
     one, other = (replay.sample(state, k, 32) for k in jax.random.split(key))
     slope, errors = linear.gradient(params, one)
@@ -59,7 +59,7 @@ def two_draws(replay, params, state, time, key):
 
 
 def all_in_the_loss(replay, params, state, time, key):
-    """What is stored and drawn is a constant to a gradient."""
+    """A gradient takes items, stored and drawn, for constants."""
 
     def loss(params):
         added = linear.add(replay, state)

@@ -12,7 +12,7 @@ from tests.helpers.stream_lives import StreamLife, make
 
 
 def on_cuda(*arguments, default, **platforms):
-    """What `jax.lax.platform_dependent` comes to there."""
+    """Stands in for `jax.lax.platform_dependent` on that platform."""
     return platforms.get("cuda", default)(*arguments)
 
 

@@ -105,7 +105,7 @@ def test_one_draw_from_each_slice(items, batch_size):
 
 @pytest.mark.parametrize("strategy", ["stratified", "iid"])
 def test_places_are_finer_than_one_float32(strategy):
-    """Of 2^26 equal parts all come up: their last four bits are uniform."""
+    """All of 2^26 equal parts come up: their last four bits are uniform."""
     mass, fine = draw_points.draw(jax.random.key(0), 2**14, jnp.float32(2**26), strategy)
     parts = np.floor(np.asarray(mass, np.float64) + np.asarray(fine, np.float64)) % 16
     assert stats.chisquare(np.bincount(parts.astype(int), minlength=16)).pvalue > 1e-4

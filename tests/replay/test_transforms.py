@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxper import Items, PrioritizedReplay, Transitions, UniformReplay
+from jaxper import Items, PrioritizedReplay, TimeStep, Transitions, UniformReplay, sum_tree
 from tests.helpers.random_lives import Life
 from tests.helpers.training_step import (
     ITEM,
@@ -274,3 +274,30 @@ def test_x64_changes_nothing():
     for drawn in (sample, found, uniform):
         kinds = [drawn.ids.dtype, drawn.probabilities.dtype, drawn.weights.dtype]
         assert kinds == [jnp.uint32, jnp.float32, jnp.float32]
+
+
+@pytest.mark.parametrize("kind", [PrioritizedReplay, UniformReplay])
+def test_states_are_constants_under_differentiation(kind):
+    replay = kind(8, view=Transitions(num_envs=1, n_step=2))
+    flag = jnp.zeros((4, 1), bool)
+    steps = TimeStep(jnp.ones((4, 1, 2)), flag.astype(jnp.int32), jnp.ones((4, 1)), flag, flag)
+    state = replay.init(jax.tree.map(lambda array: array[0, 0], steps))
+    state = replay.add(state, steps)
+
+    def add_rewards(discount):
+        changed = state._replace(discount=discount)
+        return jnp.sum(replay.sample(changed, jax.random.key(0), 4).items.reward)
+
+    assert add_rewards(jnp.float32(0.5)) == 6
+    assert jax.grad(add_rewards)(jnp.float32(0.5)) == 0
+
+
+def test_a_reset_is_a_constant_under_differentiation():
+    replay = PrioritizedReplay(4)
+    state = replay.add(replay.init(jnp.int32(0)), jnp.arange(3))
+
+    def reset(priority):
+        state_after = replay.reset_priorities(state, priority)
+        return state_after.max_priority + sum_tree.total(state_after.tree)
+
+    assert jax.grad(reset)(jnp.float32(2)) == 0

@@ -1,4 +1,4 @@
-"""What stands above the leaves after adds, which write runs of slots and refresh their groups."""
+"""Tests of the levels above the leaves after adds, which write runs and refresh their groups."""
 
 import chex
 import jax
@@ -48,7 +48,7 @@ def test_a_run_of_slots_is_in_these_groups(capacity):
 
 @pytest.mark.parametrize(("replay", "sizes"), REPLAYS, ids=lambda value: repr(value)[:60])
 def test_levels_follow_from_the_leaves_after_every_add(replay, sizes):
-    """Of all sizes up to a whole ring, over its end more than once."""
+    """Runs have all sizes up to a whole ring, and wrap more than once."""
     first = rows_of(replay, 1)
     state = replay.init(jax.tree.map(lambda leaf: leaf[(0,) * (1 + (leaf.ndim > 1))], first))
     add = jax.jit(replay.add)

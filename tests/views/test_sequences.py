@@ -1,4 +1,4 @@
-"""What is particular to sequences; that they follow the reference is tested with all streams."""
+"""Tests of what only sequences do; that they follow the reference is tested with all streams."""
 
 import jax.numpy as jnp
 import numpy as np
