@@ -39,14 +39,20 @@ class UniformState(NamedTuple):
         return jax.tree.map(lambda array: array[0], self)
 
 
-def init(view: View, item: Any, capacity: int, discount: Any) -> UniformState:
-    """Makes an empty state; discount is float32 [], or () under most views."""
+def init(storage: Any, discount: Any, *, all_live: bool) -> UniformState:
+    """Makes a state around an empty storage.
+
+    Args:
+      storage: as the view makes it.
+      discount: float32 [], or () under most views.
+      all_live: whether every stored item can be drawn, so that no tree is needed.
+    """
     return UniformState(
         next_id=jnp.zeros((), jnp.uint32),
         discount=discount,
         stored=jnp.zeros((), jnp.int32),
-        tree=None if view.all_live else core.init(capacity),
-        storage=view.init(item, capacity),
+        tree=None if all_live else core.init(storage.capacity),
+        storage=storage,
     )
 
 

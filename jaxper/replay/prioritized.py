@@ -103,9 +103,8 @@ class PrioritizedReplay(ReplayShell[ItemsT]):
         alpha = self.alpha if alpha is None else alpha
         alpha = require.scalar_copy("alpha", alpha, require.not_negative)
         discount = self.view.init_discount(discount)
-        return proportional.init(
-            self.view, item, self.capacity, alpha, discount, minimum=self.keeps_minimum
-        )
+        storage = self._init_storage(item)
+        return proportional.init(storage, alpha, discount, minimum=self.keeps_minimum)
 
     def add(
         self,

@@ -43,10 +43,15 @@ _BAD_PRIORITY = (
 )
 
 
-def init(
-    view: View, item: Any, capacity: int, alpha: Array, discount: Any, *, minimum: bool
-) -> PrioritizedState:
-    """Makes an empty state; alpha and discount are float32 [], the latter () under most views."""
+def init(storage: Any, alpha: Array, discount: Any, *, minimum: bool) -> PrioritizedState:
+    """Makes a state around an empty storage.
+
+    Args:
+      storage: as the view makes it.
+      alpha: float32 [].
+      discount: float32 [], or () under most views.
+      minimum: whether the tree keeps the smallest leaf above 0.
+    """
     return PrioritizedState(
         next_id=jnp.zeros((), jnp.uint32),
         max_priority=jnp.ones((), jnp.float32),
@@ -55,8 +60,8 @@ def init(
         stale=jnp.zeros((), jnp.uint32),
         discount=discount,
         stored=jnp.zeros((), jnp.int32),
-        tree=core.init(capacity, minimum=minimum),
-        storage=view.init(item, capacity),
+        tree=core.init(storage.capacity, minimum=minimum),
+        storage=storage,
     )
 
 

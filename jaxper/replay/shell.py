@@ -29,6 +29,10 @@ class ReplayShell(Generic[ItemsT]):
         """Makes an empty state."""
         raise NotImplementedError
 
+    def _init_storage(self, item: Any) -> Any:
+        """Makes the empty storage of a state."""
+        return self.view.init(item, self.capacity)
+
     def get(self, state: Any, ids: ArrayLike) -> ItemsT:
         """Returns the items of ids, arrays [B, ...]; for a stale id the item now in its slot."""
         self._check(state)

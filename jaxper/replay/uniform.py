@@ -76,7 +76,7 @@ class UniformReplay(ReplayShell[ItemsT]):
             range.
         """
         discount = self.view.init_discount(discount)
-        return equiprobable.init(self.view, item, self.capacity, discount)
+        return equiprobable.init(self._init_storage(item), discount, all_live=self.view.all_live)
 
     def add(
         self,

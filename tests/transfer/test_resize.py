@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxper import PrioritizedReplay, Sequences, Transitions, UniformReplay, resize
+from jaxper import PrioritizedReplay, Sequences, Transitions, UniformReplay, resize, sum_tree
 from jaxper.storage import ring
 from tests.helpers.random_lives import PRIORITIES, UPDATES
 from tests.helpers.resized_lives import ResizedLife, ResizedStreamLife
@@ -148,3 +148,12 @@ def test_a_state_of_another_replay_is_refused():
     for other in (PrioritizedReplay(16), PrioritizedReplay(4), UniformReplay(8)):
         with pytest.raises(ValueError, match="give the replay that it was made with"):
             resize(other, state, 16)
+
+
+def test_leaves_are_clipped_to_the_new_capacity():
+    """The total of a larger ring must stay finite too."""
+    replay = PrioritizedReplay(4, alpha=1.0)
+    state = replay.add(replay.init(jnp.int32(0)), jnp.arange(4), priorities=jnp.full(4, 3e38))
+    assert float(sum_tree.get(state.tree, jnp.arange(4))[0]) == 2.0**126 / 4
+    resized = resize(replay, state, 4096)
+    np.testing.assert_array_equal(sum_tree.get(resized.tree, jnp.arange(4)), 2.0**126 / 4096)
