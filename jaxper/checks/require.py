@@ -172,28 +172,6 @@ def mask(values: ArrayLike | None, shape: tuple[int, ...]) -> Array | None:
     return array
 
 
-def ring_fits(view: Any, capacity: int, needed: int, name: str) -> None:
-    """Requires a capacity of whole ring rows, and of enough of them.
-
-    Args:
-      view: the view of a stream, with `num_envs` slots in a ring row.
-      capacity: the number of slots.
-      needed: the smallest number of ring rows.
-      name: the word for `needed` in errors.
-    """
-    rows, rest = divmod(capacity, view.num_envs)
-    if rest:
-        raise ValueError(
-            f"capacity must be a multiple of num_envs = {view.num_envs}, got {capacity}; "
-            f"write {max(rows, needed) * view.num_envs}"
-        )
-    if rows < needed:
-        raise ValueError(
-            f"capacity // num_envs must be at least {name} = {needed}, "
-            f"got {capacity} // {view.num_envs} = {rows}; write at least {needed * view.num_envs}"
-        )
-
-
 def no_discount(view: Any, discount: ArrayLike | None) -> tuple[()]:
     """Requires None, and returns (): the view adds up no discounted rewards."""
     if discount is not None:

@@ -1,4 +1,4 @@
-"""Checks of the time steps and stacks of frames that users pass; each error names the array."""
+"""Checks of the ring, the time steps and the stacks of frames that users ask for or pass."""
 
 from typing import Any
 
@@ -15,6 +15,28 @@ def check_is_step(step: Any, arrays: str = "") -> None:
         raise ValueError(
             f"a stream stores steps, got {type(step).__name__}; write jaxper.TimeStep("
             f"observation, action, reward, terminated, truncated){arrays}"
+        )
+
+
+def check_ring(view: Any, capacity: int, needed: int, name: str) -> None:
+    """Checks that a capacity is of whole ring rows, and of enough of them.
+
+    Args:
+      view: the view of a stream, with `num_envs` slots in a ring row.
+      capacity: the number of slots.
+      needed: the smallest number of ring rows.
+      name: the word for `needed` in errors.
+    """
+    rows, rest = divmod(capacity, view.num_envs)
+    if rest:
+        raise ValueError(
+            f"capacity must be a multiple of num_envs = {view.num_envs}, got {capacity}; "
+            f"write {max(rows, needed) * view.num_envs}"
+        )
+    if rows < needed:
+        raise ValueError(
+            f"capacity // num_envs must be at least {name} = {needed}, "
+            f"got {capacity} // {view.num_envs} = {rows}; write at least {needed * view.num_envs}"
         )
 
 

@@ -11,11 +11,12 @@ from jax.typing import ArrayLike
 
 from jaxper.checks import require
 from jaxper.lowering.once import compute_once
-from jaxper.stream import append, episode_flags, stream
+from jaxper.stream import append, checks, episode_flags, stream
 from jaxper.stream.episode_flags import Autoreset
 from jaxper.stream.stream import Stream
 from jaxper.stream.timestep import Sequence
 from jaxper.views import stream_views
+from jaxper.views.stream_views import StreamViewShell
 
 # Whether a sequence stops at the end of its episode or goes on in the next one.
 Boundaries = Literal["stop", "cross"]
@@ -23,7 +24,7 @@ Boundaries = Literal["stop", "cross"]
 
 @jax.tree_util.register_static
 @dataclasses.dataclass(frozen=True)
-class Sequences:
+class Sequences(StreamViewShell):
     """Steps of `num_envs` environments, drawn as windows of `length` consecutive ones.
 
     A start is live once steps t ... t+length-1 are stored and until step t is overwritten. It is
@@ -73,21 +74,6 @@ class Sequences:
         require.choice("autoreset", self.autoreset, Autoreset)
 
     @property
-    def all_live(self) -> bool:
-        """False: some stored steps cannot begin a sequence."""
-        return False
-
-    @property
-    def takes_priorities(self) -> bool:
-        """False: what a row completes is not known when it is added."""
-        return False
-
-    @property
-    def slots_per_row(self) -> int:
-        """Slots of one ring row: one step of each environment."""
-        return self.num_envs
-
-    @property
     def rows_after(self) -> int:
         """Ring rows after a start that are read with it."""
         return self.length - 1
@@ -97,14 +83,9 @@ class Sequences:
         """Ring rows before a start that are read with it: none."""
         return 0
 
-    @property
-    def draws_randomly(self) -> bool:
-        """False: a start determines its sequence."""
-        return False
-
     def check_capacity(self, capacity: int) -> None:
         """Refuses a ring that cannot hold this view."""
-        require.ring_fits(self, capacity, self.length, "length")
+        checks.check_ring(self, capacity, self.length, "length")
 
     def check_storage(self, storage: Any) -> None:
         """Refuses a storage that was made under another view."""
@@ -122,10 +103,7 @@ class Sequences:
         """Returns (): a sequence has no discount."""
         return require.no_discount(self, discount)
 
-    item_spec = staticmethod(stream.item_spec)
-    check = staticmethod(append.check)
     write = append.append
-    take_rows = staticmethod(stream.take_rows)
 
     def init_count(self) -> Array:
         """Returns a count after which the first row counts as 0, uint32 [num_envs]."""

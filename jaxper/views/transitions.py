@@ -17,11 +17,12 @@ from jaxper.stream.frame_stack import Padding, align_axes, read_stacks
 from jaxper.stream.stream import Stream
 from jaxper.stream.timestep import TimeStep, Transition
 from jaxper.views import stream_views
+from jaxper.views.stream_views import StreamViewShell
 
 
 @jax.tree_util.register_static
 @dataclasses.dataclass(frozen=True)
-class Transitions:
+class Transitions(StreamViewShell):
     """Steps of `num_envs` environments, drawn as n-step transitions of stacked frames.
 
     Let m be the number of steps from t up to and with the first that ended, at most `n_step`.
@@ -80,21 +81,6 @@ class Transitions:
         require.choice("autoreset", self.autoreset, Autoreset)
 
     @property
-    def all_live(self) -> bool:
-        """False: some stored steps cannot begin a transition."""
-        return False
-
-    @property
-    def takes_priorities(self) -> bool:
-        """False: what a row completes is not known when it is added."""
-        return False
-
-    @property
-    def slots_per_row(self) -> int:
-        """Slots of one ring row: one step of each environment."""
-        return self.num_envs
-
-    @property
     def rows_after(self) -> int:
         """Ring rows after a start that are read with it."""
         return self.n_step
@@ -104,15 +90,10 @@ class Transitions:
         """Ring rows before a start that are read with it."""
         return self.frame_stack - 1
 
-    @property
-    def draws_randomly(self) -> bool:
-        """False: a start determines its transition."""
-        return False
-
     def check_capacity(self, capacity: int) -> None:
         """Refuses a ring that cannot hold this view."""
         needed = self.n_step + self.frame_stack
-        require.ring_fits(self, capacity, needed, "n_step + frame_stack")
+        checks.check_ring(self, capacity, needed, "n_step + frame_stack")
 
     def check_storage(self, storage: Any) -> None:
         """Refuses a storage that was made under another view."""
@@ -137,10 +118,7 @@ class Transitions:
         discount = self.discount if discount is None else discount
         return require.scalar_copy("discount", discount, require.fraction)
 
-    item_spec = staticmethod(stream.item_spec)
-    check = staticmethod(append.check)
     write = append.append
-    take_rows = staticmethod(stream.take_rows)
 
     def init_count(self) -> tuple[()]:
         """Returns (): nothing is counted along the stream."""

@@ -62,6 +62,7 @@ def table(out):
 
 
 @needs_them
+@pytest.mark.slow
 def test_a_stopped_run_ends_like_one_that_was_not(begin, tmp_path):
     whole, _ = ended(begin("--output", "whole.png"))
     saved = ["--checkpoint", "saved", "--output", "resumed.png"]

@@ -73,9 +73,8 @@ def test_a_key_used_twice_is_noticed(replay):
             replay.sample(state, key, 3)
 
 
-@pytest.mark.parametrize(
-    "view", [pytest.param(Items(), marks=pytest.mark.slow), Transitions(num_envs=4)], ids=str
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("view", [Items(), Transitions(num_envs=4)], ids=str)
 def test_x64_changes_nothing_where_a_cpu_keeps_to_one_thread(view):
     replay, key = PrioritizedReplay(2**17, normalize="buffer", view=view), jax.random.key(0)
     state = add(replay, init(replay), key)

@@ -1,4 +1,4 @@
-"""What needs several devices runs in a process of its own, which forces eight onto one machine."""
+"""Tests that need several devices, in a process of its own which simulates eight on one machine."""
 
 import os
 import subprocess
@@ -10,7 +10,14 @@ import pytest
 FOLDER = Path(__file__).parent / "on_devices"
 
 
-@pytest.mark.parametrize("file", sorted(path.name for path in FOLDER.glob("test_*.py")))
+SLOW = {"test_sharding.py"}
+FILES = [
+    pytest.param(path.name, marks=[pytest.mark.slow] if path.name in SLOW else [])
+    for path in sorted(FOLDER.glob("test_*.py"))
+]
+
+
+@pytest.mark.parametrize("file", FILES)
 def test_on_eight_devices(file):
     environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTEST_")}
     environment["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8"

@@ -42,7 +42,9 @@ def test_scan_under_vmap_is_a_loop(view):
         chex.assert_trees_all_close(mine, state, rtol=1e-4)
 
 
-@pytest.mark.parametrize("view", [SEQUENCES, TRANSITIONS], ids=repr)
+@pytest.mark.parametrize(
+    "view", [SEQUENCES, pytest.param(TRANSITIONS, marks=pytest.mark.slow)], ids=repr
+)
 def test_one_replay_under_vmap_inside_of_many(view):
     """One replay is read on one thread; the many around it are not."""
     replay, keys = PrioritizedReplay(LARGE, view=view), jax.random.split(KEY, (2, 1))
