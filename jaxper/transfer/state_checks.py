@@ -21,7 +21,7 @@ def check_whole(replay: Replay, state: State) -> None:
         )
     if not {"next_id", "stored", "tree", "storage"} <= set(getattr(state, "_fields", ())):
         raise ValueError(
-            f"state must be the replay's, got {type(state).__name__}; give what replay.init returned"
+            f"state must be the replay's, got {type(state).__name__}; write replay.init(item)"
         )
     replay.view.check_storage(state.storage)
     expected = state_spec.spec(replay, replay.view.item_spec(state.storage), state.next_id.shape)
