@@ -1,4 +1,4 @@
-"""The README's Python runs as it stands."""
+"""The Python of the README and of the documents runs."""
 
 import re
 from importlib.util import find_spec
@@ -16,8 +16,16 @@ from gymnasium.vector import AutoresetMode
 
 import jaxper
 
-README = Path(__file__).parents[2] / "README.md"
-BLOCKS = re.findall(r"```python\n(.*?)```", README.read_text(), re.DOTALL)
+ROOT = Path(__file__).parents[2]
+
+
+def blocks_of(path):
+    return re.findall(r"```python\n(.*?)```", path.read_text(), re.DOTALL)
+
+
+README = ROOT / "README.md"
+PAGES = sorted((ROOT / "docs").glob("*.md"))
+BLOCKS = [block for page in PAGES for block in blocks_of(page)]
 
 
 def run(blocks, names):
@@ -32,7 +40,7 @@ def blocks_with(text):
 
 
 def regression():
-    """Functions that a step of the README calls: a line through random points."""
+    """Functions that a step of the documents calls: a line through random points."""
 
     def act(params, key):
         observation = jax.random.normal(key, (8, 4))
@@ -43,6 +51,22 @@ def regression():
 
     names = {"jaxper": jaxper, "jax": jax, "jnp": jnp, "params": jnp.zeros(4)}
     return names | {"act": act, "td_error": td_error}
+
+
+def test_the_readme_runs_as_it_stands_and_learns():
+    names: dict[str, Any] = {}
+    (block,) = blocks_of(README)
+    exec(block, names)
+    reward = names["log"]["reward"]
+    assert reward[:100].mean() < 0.02 < 0.1 < reward[-100:].mean()
+    assert names["log"]["rejected"][-1] == names["log"]["stale"][-1] == 0
+    assert README.read_text().count("\n") <= 150
+
+
+def test_links_between_pages_lead_somewhere():
+    for page in [README, ROOT / "CONTRIBUTING.md", *PAGES]:
+        for link in re.findall(r"\]\(([^)#]+)[^)]*\)", page.read_text()):
+            assert "://" in link or (page.parent / link).exists(), f"{page.name}: {link}"
 
 
 def test_a_training_step():

@@ -360,7 +360,7 @@ def test_of_shards_the_refusal_names_a_mesh(tmp_path):
 
 
 def test_of_shards_a_single_replay_again(tmp_path):
-    """As the README says: onto a mesh of one device, of which the only row is taken."""
+    """As docs/saving.md says: onto a mesh of one device, of which the only row is taken."""
     replay, item = PrioritizedReplay(8), jnp.zeros(3)
     mesh = jax.make_mesh((1,), ("data",), axis_types=(jax.sharding.AxisType.Auto,))
     checkpoint.save(tmp_path, replay, sharding.init(replay, item, mesh))
