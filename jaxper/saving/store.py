@@ -20,7 +20,8 @@ try:
     from etils import epath
 except ImportError as error:
     raise ImportError(
-        "jaxper.checkpoint needs orbax-checkpoint: pip install 'jaxper[checkpoint]'"
+        "jaxper.checkpoint needs orbax-checkpoint: pip install 'jaxper[checkpoint]', or before a "
+        "release pip install 'jaxper[checkpoint] @ git+ADDRESS', the address of the repository"
     ) from error
 
 # The prefix of the subfolders; anything else in the directory is left alone.
