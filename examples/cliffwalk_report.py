@@ -11,6 +11,15 @@ import matplotlib.pyplot as plt
 FEATURES = ("tabular", "linear")
 
 
+HEADER = [
+    "# Blind Cliffwalk",
+    "",
+    "Written by `examples/blind_cliffwalk.py`: updates until the error is small, the median, and",
+    "in brackets the smallest and the largest of all runs.",
+    "",
+]
+
+
 def write_report(sizes: list[int], updates: dict[str, np.ndarray], path: Path) -> None:
     """Prints the table, writes it beside the picture, and draws the picture.
 
@@ -21,7 +30,7 @@ def write_report(sizes: list[int], updates: dict[str, np.ndarray], path: Path) -
       path: the path of the picture. That of the table ends in .md instead.
     """
     lines = format_table(sizes, updates)
-    path.with_suffix(".md").write_text("\n".join(lines) + "\n")
+    path.with_suffix(".md").write_text("\n".join([*HEADER, *lines]) + "\n")
     print("\n".join(lines))
     plot(sizes, updates, path)
     print(f"{path} and {path.with_suffix('.md')} written")

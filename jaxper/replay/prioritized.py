@@ -212,7 +212,7 @@ class PrioritizedReplay(ReplayShell[ItemsT]):
           state: the state the ids were drawn from, or a later one.
           ids: uint32 or int32 [B]. One whose item was overwritten or retired since it was drawn,
             or that never was one, is ignored and counted in `stale`.
-          priorities: real [B], usually |TD error|. One that is NaN, infinite or negative is
+          priorities: real [B], usually `|TD error|`. One that is NaN, infinite or negative is
             ignored and counted in `rejected`. If epsilon is 0 and alpha is above 0, a priority of 0
             retires the item: it cannot be drawn or updated any more.
           mask: bool [B]; rows that are False do nothing and are not counted.
