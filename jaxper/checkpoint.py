@@ -230,8 +230,8 @@ def _read_state(place: store.Place, spec: State, layout: placement.Layout | None
     axes = spec.next_id.ndim
     sharding = store.default_sharding() if layout is None else layout.read_sharding(axes)
     wanted = {
-        name: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)
-        for name, leaf in state_spec.arrays_by_path(spec).items()
+        name: jax.ShapeDtypeStruct(array.shape, array.dtype, sharding=sharding)
+        for name, array in state_spec.arrays_by_path(spec).items()
     }
     found = store.read_arrays(place, "state", wanted)
     state = jax.tree.unflatten(jax.tree.structure(spec), list(found.values()))

@@ -15,8 +15,9 @@ Way = Callable[..., Any]
 def compare_or_claim(
     by_comparison: Way, by_claims: Way, leaves: Array, indices: Array, after: Array
 ) -> Any:
-    """Runs `by_comparison` if the pairs of the indices are few for the platform, and
-    `by_claims` if they are many.
+    """Runs `by_comparison` for few indices, and `by_claims` for many.
+
+    The platform decides how many are few.
 
     Both take the leaves, the indices and `after`, and return the same pytree of arrays.
     """

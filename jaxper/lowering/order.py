@@ -106,7 +106,7 @@ def settle_everywhere(*values: Array) -> list[Array]:
 
 
 def settle_scalars(rows: int, *numbers: Array) -> tuple[Array, ...]:
-    """Returns numbers [] made from a batch of `rows` rows, complete before anything uses one.
+    """Returns scalars computed from `rows` rows, all complete before anything uses one of them.
 
     GPU: it would count few rows again in each operation that uses a count, and read leaves that are
     overwritten by then. With more rows it counts once anyway.
