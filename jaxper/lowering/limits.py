@@ -1,8 +1,8 @@
 """Measured thresholds, each with the row of `benchmarks/NOTES.md` that justifies it.
 
 A name says the platform that it concerns and the unit in which it counts; `ANY` is every platform.
-They choose between ways to compute the same numbers. The last two also decide the arrays of a state:
-whoever changes one raises `saving.manifest.FORMAT`, as old checkpoints no longer fit.
+They choose between ways to compute the same numbers. The last two also decide the arrays of a
+state: whoever changes one raises `saving.manifest.FORMAT`, as old checkpoints no longer fit.
 """
 
 # Rows of a batch up to which one thread of a CPU is faster than two.

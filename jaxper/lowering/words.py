@@ -34,7 +34,7 @@ def unpack(words: Array, spec: jax.ShapeDtypeStruct) -> Array:
 def fills_words(spec: jax.ShapeDtypeStruct) -> bool:
     """Whether an array consists of integers shorter than a word that fill whole words.
 
-    XLA does not take a bool for a number of eight bits. Floats are left out: they were not measured.
+    XLA does not take a bool for a number of eight bits. Floats are left out: not measured.
     """
     size = spec.dtype.itemsize
     return spec.dtype.kind in "iu" and size < 4 and spec.size * size % 4 == 0
