@@ -9,14 +9,16 @@ author = "The jaxper authors"
 release = version = jaxper.__version__
 
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.napoleon"]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "jupyter_execute"]
 html_theme = "furo"
 html_title = "jaxper"
 # Docstrings mark code with single backticks.
 default_role = "code"
 # Pages link to files of the repository that are no pages; a test follows all links.
 suppress_warnings = ["myst.xref_missing"]
-nb_execution_mode = "off"
+# Only the quickstart is a notebook; a test runs the blocks of the other pages.
+nb_execution_mode = "auto"
+nb_execution_raise_on_error = True
 autodoc_member_order = "bysource"
 autodoc_typehints = "none"
 napoleon_use_rtype = False

@@ -32,15 +32,11 @@ TARGET_RATE = 0.02
 # Rows of the table that is printed.
 ROWS = 12
 
-# It takes effect only before the first computation. The calls of the loop are short, and on a CPU
-# this saves them the waking of another thread.
-jax.config.update("jax_cpu_enable_async_dispatch", False)
-
-# The wrapper counts the return of an episode once, without the ignored step after its end.
+# The wrapper counts each episode's return once, and leaves out the ignored step after its end.
 envs = RecordEpisodeStatistics(gymnasium.make_vec("CartPole-v1", NUM_ENVS, "sync"))
 num_actions = int(envs.single_action_space.n)  # type: ignore[attr-defined]
-# Gymnasium resets in the step after an end and ignores the action of that step. The view must know,
-# or resets would be drawn as if they were transitions.
+# Gymnasium resets in the step after an end, and ignores the action of that step. The view has to
+# know it, or resets would be drawn as if they were transitions.
 view = jaxper.Transitions(NUM_ENVS, n_step=N_STEP, discount=DISCOUNT, autoreset="next_step")
 replay = jaxper.PrioritizedReplay(CAPACITY, alpha=ALPHA, view=view)
 optimizer = optax.chain(optax.clip_by_global_norm(10.0), optax.adam(1e-3))
@@ -101,7 +97,7 @@ def begin(key: jax.Array, observation: np.ndarray) -> Run:
 @jax.jit
 def act(run: Run, observation: jax.Array) -> jax.Array:
     """Chooses actions epsilon-greedily, int32 [NUM_ENVS]."""
-    # Keys are made here: each would be a call of its own in the loop.
+    # The key is split here: in the loop each split would be one more call to the device.
     explore_key, action_key = jax.random.split(jax.random.fold_in(run.key, 2 * run.update))
     best = jnp.argmax(compute_q(run.params, observation), axis=-1)
     random_action = jax.random.randint(action_key, (NUM_ENVS,), 0, num_actions)
@@ -155,8 +151,8 @@ def store_and_learn(run: Run, step: jaxper.TimeStep) -> tuple[Run, jax.Array]:
 def play(observation: np.ndarray, action: np.ndarray) -> tuple[np.ndarray, jaxper.TimeStep, list]:
     """Plays one step; returns what is seen next, the step, and the returns of ended episodes."""
     *arrays, info = envs.step(action)
-    # Copies, because some environments write every step into the same arrays. The next step would
-    # change these before they are stored, or while JAX, which may share their memory, reads them.
+    # Copies, because some environments write every step into the same arrays: the next step would
+    # change them before they are stored, or while JAX, which may share their memory, reads them.
     after, reward, terminated, truncated = (np.array(array) for array in arrays)
     # The observation of a step is the one acted on. The leading axis is time: one step here.
     step = jaxper.TimeStep(observation, action, reward, terminated, truncated)
@@ -195,7 +191,7 @@ def train() -> np.ndarray:
 
 
 def plot(episodes: np.ndarray) -> None:
-    """Draws the return of each episode as a dot, and the mean of twenty as a line."""
+    """Plots the return of each episode as a dot, and the mean of twenty as a line."""
     steps, returns = episodes.T
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
